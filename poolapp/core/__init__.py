@@ -1,0 +1,1 @@
+"""The pool itself: asyncio only. Imports no Django, no driver, no web framework."""

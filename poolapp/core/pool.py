@@ -1,0 +1,720 @@
+"""One alias on one event loop: who gets a connection, in what order, and for how long to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from asyncio import current_task, get_running_loop
+from collections import OrderedDict
+from collections.abc import Callable
+from random import random as system_random
+from threading import get_ident
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from poolapp.core.backend import BaseBackend
+from poolapp.core.budget import Budget
+from poolapp.core.events import Events
+from poolapp.core.exceptions import (
+    BackendUnavailable,
+    CircuitOpen,
+    PoolClosed,
+    PoolError,
+    PoolPaused,
+    PoolTimeout,
+    TooManyRequests,
+)
+from poolapp.core.lease import Entry, Lease
+from poolapp.core.stats import Counters, PoolStats
+from poolapp.core.supply import Supply
+
+if TYPE_CHECKING:
+    from poolapp.core.config import PoolConfig
+
+C = TypeVar("C")
+
+FOREVER = float("inf")
+
+
+class Pool(Generic[C]):
+    """Lends the connections of one alias on one loop, first come, first served.
+
+    Not made by hand: ``pools[alias]`` gives the pool of the running loop. All methods are called
+    on that loop, and take no lock; ``clock`` (seconds, monotonic) and ``random`` are passed in by
+    tests.
+    """
+
+    def __init__(
+        self,
+        config: PoolConfig,
+        backend: BaseBackend[C],
+        budget: Budget,
+        events: Events,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = system_random,
+        on_closed: Callable[[Pool[Any]], None] = lambda pool: None,
+    ) -> None:
+        self.config = config
+        self.backend = backend
+        self.budget = budget
+        self.events = events
+        self.loop = loop
+        self.clock = clock
+        self.counters = Counters()
+        self.state = "open"
+        self.in_use = 0
+        self.idle_entries: list[Entry[C]] = []
+        """The last one was used last, and is lent first. A shared client stands in it once for
+        each idle seat."""
+        self._waiters: OrderedDict[asyncio.Future[Entry[C]], float] = OrderedDict()
+        """First come first; the value is the deadline in loop time, ``FOREVER`` for one that has
+        a timer of its own."""
+        self._leases: dict[asyncio.Task[Any] | None, Lease[C]] = {}
+        self._supply = Supply(self, backend, budget, random)
+        self._on_closed = on_closed
+        self._started = False
+        self._thread = get_ident()
+        self._expirer: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._all_returned: asyncio.Future[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        budget.join(self)
+        events.emit("pool_opened", self)
+
+    # -- borrowing -----------------------------------------------------------------------------
+
+    def acquire(self, *, timeout: float | None = None, clean: bool = False) -> Lease[C]:
+        """Borrow a connection: ``async with pool.acquire() as connection``.
+
+        ``timeout`` in seconds takes the place of ``ACQUIRE_TIMEOUT``; with 0 the acquire does not
+        queue behind others: it takes what is idle, or opens a connection where there is room.
+        ``clean=True`` promises that the session is left as it was found, which saves the reset.
+
+        Raises PoolTimeout, PoolPaused, TooManyRequests, CircuitOpen, BackendUnavailable,
+        PoolClosed.
+        """
+        return Lease(self, timeout, clean, sys._getframe(1))
+
+    def release(self, lease: Lease[C]) -> None:
+        """Give back what ``await pool.acquire()`` gave; PoolError when it is not this pool's, or
+        was given back before."""
+        if not isinstance(lease, Lease):
+            raise PoolError(
+                f"pool {self.alias!r}: release() takes the lease that 'await pool.acquire()' gave, "
+                f"not {type(lease).__name__!r}"
+            )
+        if lease.pool is not self:
+            raise PoolError(
+                f"a lease of pool {lease.pool.alias!r} was released to "
+                + (
+                    f"another pool of {self.alias!r} (of another event loop, or closed since)"
+                    if lease.pool.alias == self.alias
+                    else f"pool {self.alias!r}"
+                )
+            )
+        self._take_back(lease, None)
+
+    def _lend_idle(self, lease: Lease[C]) -> bool:
+        """The fast path: no await, no lock, no timer, no check. False: it has to queue."""
+        lease.task = task = current_task(self.loop)
+        if task is None or get_ident() != self._thread:
+            self._insist_on_loop()
+        if lease.entry is not None:
+            raise PoolError(f"this lease of pool {self.alias!r} is held already")
+        idle = self.idle_entries
+        if not idle or self._waiters or self.state != "open":
+            return False
+        now = self.clock()
+        if idle[-1].fresh_until <= now:
+            return False
+        self.in_use += 1
+        self._grant(lease, idle.pop(), now, 0.0)
+        return True
+
+    async def _lend_queued(self, lease: Lease[C]) -> None:
+        started = self.clock()
+        supply = self._supply
+        config = self.config
+        if self.state != "open" or supply.recovery.is_open or config.max_waiting is not None:
+            self._refuse_at_once(started)
+        if self._sweeper is None:
+            self._start()
+        waiter: asyncio.Future[Entry[C]] = self.loop.create_future()
+        timer = None
+        if lease.timeout is None:
+            # These expire in the order in which they came, so one timer serves them all.
+            self._waiters[waiter] = self.loop.time() + config.acquire_timeout
+            if self._expirer is None:
+                self._expirer = self.loop.call_later(config.acquire_timeout, self._expire_due)
+            if self.idle_entries or not supply.starved:
+                self.pump()
+        else:
+            behind = len(self._waiters)
+            self._waiters[waiter] = FOREVER
+            self.pump()
+            timeout = lease.timeout
+            if timeout <= 0 and behind < supply.coming and self.state == "open":
+                timeout = config.connect_timeout
+            timer = self.loop.call_later(timeout, self._expire, waiter, timeout)
+            if timeout <= 0 and not waiter.done():
+                self._expire(waiter, timeout)
+        try:
+            entry = await waiter
+        except asyncio.CancelledError:
+            self._cancelled(waiter, started)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+            del waiter  # it holds the error, whose traceback holds this frame
+        now = self.clock()
+        if self.state == "closed":
+            raise PoolClosed(f"pool {self.alias!r} was closed")
+        waited = now - started
+        self.counters.queued += 1
+        self.counters.waited.observe(waited)
+        self._grant(lease, entry, now, waited)
+
+    def _grant(self, lease: Lease[C], entry: Entry[C], now: float, waited: float) -> None:
+        lease.entry = entry
+        lease.since = now
+        lease.reported = False
+        leases = self._leases
+        lease.outer = outer = leases.get(lease.task)
+        leases[lease.task] = lease
+        self.counters.acquired += 1
+        try:
+            for heard in self.events.acquired:
+                heard(self, lease, waited)
+        except Exception:
+            self.events.failed("acquired")
+        if outer is not None:
+            self.counters.nested += 1
+            self.events.emit("nested", self, lease, outer)
+
+    def _insist_on_loop(self) -> None:
+        # The quick tests before this one (the thread, the loop's task) are right nearly always and
+        # cost a third of asking for the running loop, which before Python 3.12 is a system call.
+        if get_running_loop() is not self.loop:
+            raise PoolError(
+                f"pool {self.alias!r} belongs to another event loop; ask for pools[{self.alias!r}] "
+                "where it is used, instead of keeping the pool or a lease"
+            )
+        self._thread = get_ident()
+
+    def _refuse_at_once(self, now: float) -> None:
+        if self.state in ("closing", "closed"):
+            self._count_refused("closed")
+            raise PoolClosed(f"pool {self.alias!r} is closed")
+        supply = self._supply
+        recovery = supply.recovery
+        probing = supply.connecting > 0 or now < recovery.retry_at
+        if recovery.is_open and not supply.entries and probing:
+            supply.probe_later()
+            self._count_refused("circuit_open")
+            raise self._circuit_open(now)
+        limit = self.config.max_waiting
+        if limit is not None and len(self._waiters) >= limit:
+            self._count_refused("max_waiting")
+            raise TooManyRequests(
+                f"pool {self.alias!r}: {len(self._waiters)} acquires wait already "
+                f"(MAX_WAITING is {limit}); {self._situation()}"
+            )
+
+    def _circuit_open(self, now: float) -> CircuitOpen:
+        recovery = self._supply.recovery
+        retry_after = max(0.0, recovery.retry_at - now)
+        return CircuitOpen(
+            f"pool {self.alias!r}: the server is unavailable ({recovery.failures} connects failed "
+            f"in a row, the next is tried in {retry_after:.1f} s); "
+            f"last error: {recovery.last_error}",
+            retry_after=retry_after,
+        )
+
+    def _count_refused(self, reason: str) -> None:
+        self.counters.refused += 1
+        self.events.emit("refused", self, reason)
+
+    def _cancelled(self, waiter: asyncio.Future[Entry[C]], started: float) -> None:
+        # The cancel may have come in the very turn in which the waiter was served: then the
+        # future holds a connection that only this code knows of.
+        self.counters.cancelled += 1
+        self.events.emit("cancelled", self, self.clock() - started)
+        if self.state == "closed":
+            return
+        if waiter.cancelled() or not waiter.done():
+            self._waiters.pop(waiter, None)
+            self._nobody_waits()
+        elif waiter.exception() is None:
+            self.in_use -= 1
+            self._supply.restock(waiter.result())
+            self._note_returned()
+
+    def _expire_due(self) -> None:
+        self._expirer = None
+        now = self.loop.time()
+        due = []
+        for waiter, deadline in self._waiters.items():
+            if deadline <= now:
+                due.append(waiter)
+            elif deadline < FOREVER:
+                self._expirer = self.loop.call_at(deadline, self._expire_due)
+                break
+        for waiter in due:
+            self._expire(waiter, self.config.acquire_timeout)
+
+    def _expire(self, waiter: asyncio.Future[Entry[C]], waited: float) -> None:
+        if waiter.done():
+            return
+        paused = self.state == "paused"
+        kind = PoolPaused if paused else PoolTimeout
+        self._waiters.pop(waiter, None)
+        self.counters.timed_out += 1
+        self.events.emit("timed_out", self, waited)
+        waiter.set_exception(
+            kind(
+                f"pool {self.alias!r}{' is paused and' if paused else ''} gave no connection "
+                f"within {waited:.3g} s: {self._situation()}"
+            )
+        )
+        self._nobody_waits()
+
+    def _nobody_waits(self) -> None:
+        if not self._waiters:
+            self._supply.satisfied()
+
+    def _situation(self) -> str:
+        """Size, in use, idle, waiting, the longest holder, the last connect error."""
+        text = (
+            f"size {self.size} of {self.budget.limit}, {self.in_use} in use, {self.idle} idle, "
+            f"{len(self._waiters)} waiting"
+        )
+        longest = min(self.leases(), key=lambda lease: lease.since, default=None)
+        if longest is not None:
+            text += f"; longest held for {longest.held:.3g} s by {longest.holder} at {longest.site}"
+        if self._supply.recovery.failures:
+            text += f"; last connect error: {self._supply.recovery.last_error}"
+        return text
+
+    # -- giving back ---------------------------------------------------------------------------
+
+    def _take_back(self, lease: Lease[C], error: BaseException | None) -> None:
+        entry = lease.entry
+        if self.state == "closed":
+            lease.entry = None
+            return
+        if entry is None:
+            raise PoolError(f"this lease of pool {self.alias!r} was released before: {lease.site}")
+        if get_ident() != self._thread:
+            self._insist_on_loop()
+        now = self.clock()
+        held = now - lease.since
+        lease.entry = None
+        self.in_use -= 1
+        self.counters.used.observe(held)
+        if lease.outer is None and self._leases.get(lease.task) is lease:
+            del self._leases[lease.task]
+        else:
+            self._forget(lease)
+        try:
+            for heard in self.events.released:
+                heard(self, lease, held)
+        except Exception:
+            self.events.failed("released")
+        if lease.reported:
+            self.events.emit("returned", self, lease, held)
+        if (
+            error is None
+            and now < entry.expires_at
+            and (lease.clean or not self._supply.resets)
+            and not self.budget.pressure
+        ):
+            entry.fresh_until = now + self.config.check_after
+            self.offer(entry)
+        else:
+            self._put_back(lease, entry, error, now)
+        if self._all_returned is not None:
+            self._note_returned()
+
+    def _put_back(
+        self, lease: Lease[C], entry: Entry[C], error: BaseException | None, now: float
+    ) -> None:
+        """What a returned connection needs that can't just be lent again."""
+        supply = self._supply
+        if error is not None and self.backend.breaks(entry.connection, error):
+            if self.backend.shared:
+                entry.fresh_until = min(entry.fresh_until, now)
+                supply.restock(entry)
+            else:
+                supply.lose(entry, in_use=True)
+                supply.restock(entry)
+        elif self.budget.pressure and self.budget.over(self.size):
+            self._retire(entry, "budget")
+            self.pump()
+        elif now >= entry.expires_at:
+            supply.restock(entry)
+        elif supply.resets and (not lease.clean or error is not None):
+            supply.reset(entry)
+        else:
+            entry.fresh_until = now + self.config.check_after
+            self.offer(entry)
+
+    def _forget(self, lease: Lease[C]) -> None:
+        """Take a lease from the list of its task, wherever in it it stands."""
+        inner = self._leases.get(lease.task)
+        if inner is lease:
+            if lease.outer is None:
+                del self._leases[lease.task]
+            else:
+                self._leases[lease.task] = lease.outer
+        else:
+            while inner is not None and inner.outer is not lease:
+                inner = inner.outer
+            if inner is not None:
+                inner.outer = lease.outer
+        lease.outer = None
+
+    def _note_returned(self) -> None:
+        done = self._all_returned
+        if done is not None and not done.done() and not self.in_use:
+            done.set_result(None)
+
+    def offer(self, entry: Entry[C]) -> None:
+        """Hand a good connection to the first who still waits, or lay it by."""
+        waiters = self._waiters
+        while waiters and self.state == "open":
+            waiter, _ = waiters.popitem(last=False)
+            if not waiter.done():
+                self.in_use += 1
+                waiter.set_result(entry)
+                return
+        self.idle_entries.append(entry)
+
+    # -- matching who waits with what there is -------------------------------------------------
+
+    def pump(self) -> None:
+        """Serve those who wait from what is idle; get more on its way where that is not enough.
+
+        Called whenever anything that it looks at has changed, and safe to call at any time.
+        """
+        if self.state != "open":
+            if self.state != "paused":
+                self._supply.return_spare()
+            return
+        waiters = self._waiters
+        supply = self._supply
+        if waiters:
+            idle = self.idle_entries
+            now = self.clock()
+            while waiters and idle and idle[-1].fresh_until > now:
+                self.offer(idle.pop())
+            while len(waiters) > supply.coming:
+                if idle:
+                    if idle[-1].checking:
+                        break
+                    supply.check(idle.pop())
+                elif not supply.open_one():
+                    break
+        if self._started:
+            while self.budget.used < self.config.min_size and supply.open_one():
+                pass
+        if len(waiters) <= supply.coming:
+            self._nobody_waits() if not waiters else supply.return_spare()
+
+    def turn_away_unavailable(self) -> None:
+        """Tell all who wait that the server can't be reached."""
+        recovery = self._supply.recovery
+        if recovery.is_open:
+            self._turn_away("circuit_open", lambda: self._circuit_open(self.clock()))
+        else:
+            self._turn_away(
+                "unavailable",
+                lambda: BackendUnavailable(
+                    f"pool {self.alias!r}: the server refuses connections: {recovery.last_error}"
+                ),
+            )
+
+    def _turn_away(self, reason: str, error: Callable[[], PoolError]) -> int:
+        waiters, self._waiters = self._waiters, OrderedDict()
+        count = 0
+        for waiter in waiters:
+            if not waiter.done():
+                count += 1
+                self._count_refused(reason)
+                waiter.set_exception(error())
+        self._nobody_waits()
+        return count
+
+    # -- what the budget asks of a pool; called through the loop -------------------------------
+
+    def wake(self, method: str) -> bool:
+        try:
+            self.loop.call_soon_threadsafe(getattr(self, method))
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
+
+    def permit_arrived(self) -> None:
+        self._supply.permit_arrived()
+        self.pump()
+
+    def yield_idle(self) -> None:
+        """Close what others need more: the idle connection that was used longest ago."""
+        excess = max(self.budget.excess, 1 if self.budget.pressure else 0)
+        while excess > 0 and self.idle_entries:
+            excess -= 1
+            self._retire(self.idle_entries.pop(0), "budget")
+
+    def _retire(self, entry: Entry[C], reason: str) -> None:
+        if entry.seats == 1:
+            entry.condemn(reason)
+        self._supply.retire(entry)
+
+    def tell(self, verb: str, *details: Any) -> None:
+        """Call a verb from any thread: now on the pool's own loop, soon from elsewhere."""
+        method = getattr(self, verb)
+        try:
+            if get_running_loop() is self.loop:
+                method(*details)
+                return
+        except RuntimeError:
+            pass
+        try:
+            self.loop.call_soon_threadsafe(method, *details)
+        except RuntimeError:  # the loop is closed, and the pool with it
+            pass
+
+    # -- verbs ---------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Finish and replace: idle connections are closed, those in use when they come back."""
+        self._supply.condemn_all("drained")
+        self.events.emit("drained", self)
+        self.pump()
+
+    def reset(self) -> None:
+        """Drop at once: who waits gets a retryable BackendUnavailable, idle connections are cut,
+        those in use when they come back."""
+        evicted = self._turn_away(
+            "reset", lambda: BackendUnavailable(f"pool {self.alias!r} was reset; try again")
+        )
+        self._supply.condemn_all("reset")
+        self.events.emit("was_reset", self, evicted)
+        self.pump()
+
+    def pause(self) -> None:
+        """Hold new acquires: they wait, and their timeouts run. Borrowers go on."""
+        if self.state == "open":
+            self.state = "paused"
+            self.events.emit("paused", self)
+
+    def resume(self) -> None:
+        """Let them go, in their order."""
+        if self.state == "paused":
+            self.state = "open"
+            self.events.emit("resumed", self)
+            self.pump()
+
+    def reconfigure(self, config: PoolConfig) -> None:
+        """Take a new configuration of the same backend. What is set otherwise than in timeouts and
+        sizes needs ``drain`` to reach the connections that are open."""
+        resized = (config.min_size, config.max_size) != (self.config.min_size, self.config.max_size)
+        self.config = self.backend.config = config
+        if resized:
+            if self.backend.shared:
+                self.drain()
+            self.events.emit("resized", self, config.min_size, config.max_size)
+        self.pump()
+
+    async def ping(self) -> float:
+        """Borrow a connection, have the server answer; seconds of the answer alone."""
+        async with self.acquire(clean=True) as connection:
+            started = self.clock()
+            async with asyncio.timeout(self.config.check_timeout):
+                await self.backend.check(connection)
+            return self.clock() - started
+
+    # -- housekeeping --------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._started = True
+        if self._sweeper is None:
+            config = self.config
+            every = min(config.leak_after, config.idle_timeout, config.max_lifetime, 60.0) / 4
+            self._sweeper = self.loop.call_later(max(every, 0.01), self._sweep_again)
+
+    def _sweep_again(self) -> None:
+        self._sweeper = None
+        self.sweep()
+        if self.state in ("open", "paused"):
+            self._start()
+
+    def sweep(self) -> None:
+        """Report leaks, close what has lived or idled too long, keep ``MIN_SIZE``.
+
+        One look over everything, a few times within the shortest of the periods, instead of a
+        timer for each lease and connection.
+        """
+        now = self.clock()
+        for lease in self.leases():
+            if not lease.reported and now - lease.since >= self.config.leak_after:
+                lease.reported = True
+                self.counters.leaked += 1
+                self.events.emit("leaked", self, lease, now - lease.since)
+        idle = self.idle_entries
+        for entry in [entry for entry in dict.fromkeys(idle) if now >= entry.expires_at]:
+            entry.condemn("lifetime")
+            self._supply.withdraw(entry)
+        idled = self.config.idle_timeout - self.config.check_after
+        surplus = self.budget.used - self.budget.closing - self.config.min_size
+        while idle and surplus > 0 and now >= idle[0].fresh_until + idled:
+            surplus -= 1
+            self._retire(idle.pop(0), "idle")
+        self.pump()
+
+    # -- closing -------------------------------------------------------------------------------
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Refuse new acquires and those who wait, wait for borrowers, close everything.
+
+        Waits at most ``timeout`` seconds, else ``CLOSE_TIMEOUT``, for what is borrowed; then the
+        connections are cut, and the event ``aborted`` names the holders. Calling it again waits
+        for the same end.
+        """
+        await asyncio.shield(self.close_soon(timeout))
+
+    def close_soon(self, timeout: float | None = None) -> asyncio.Task[None]:
+        """Begin to close, without waiting for the end."""
+        if self._closing is None:
+            patience = self.config.close_timeout if timeout is None else timeout
+            self._closing = self.loop.create_task(self._close(patience))
+        return self._closing
+
+    async def _close(self, patience: float) -> None:
+        self.state = "closing"
+        self._turn_away("closed", lambda: PoolClosed(f"pool {self.alias!r} is being closed"))
+        for timer in (self._sweeper, self._expirer):
+            if timer is not None:
+                timer.cancel()
+        self._supply.stop_connecting()
+        self._supply.condemn_all("shutdown")
+        if self.in_use and patience > 0:
+            self._all_returned = self.loop.create_future()
+            await asyncio.wait([self._all_returned], timeout=patience)
+        if self.in_use:
+            held = self.leases()
+            self.state = "closed"
+            for lease in held:
+                if lease.entry in self._supply.entries:
+                    self._supply.drop(lease.entry)
+            self.events.emit("aborted", self, held)
+        await self._supply.finish(self.config.close_timeout)
+        self._ended()
+
+    def abandon(self) -> None:
+        """The loop was closed with the pool open: drop the sockets, without awaiting anything.
+
+        The one method that is called from outside the loop, which can't run any more.
+        """
+        self._supply.abandon()
+        self._ended()
+
+    def _ended(self) -> None:
+        self.state = "closed"
+        self.in_use = 0
+        self.idle_entries.clear()
+        self._leases.clear()
+        self._waiters.clear()
+        self.budget.leave(self)
+        self._on_closed(self)
+        self.events.emit("pool_closed", self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # -- looking at it -------------------------------------------------------------------------
+
+    @property
+    def alias(self) -> str:
+        return self.config.alias
+
+    @property
+    def size(self) -> int:
+        """Connections open, being opened or being closed on this loop."""
+        return self._supply.size
+
+    @property
+    def idle(self) -> int:
+        return len(self.idle_entries)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiters)
+
+    def leases(self) -> list[Lease[C]]:
+        """Those held now."""
+        found = []
+        for lease in list(self._leases.values()):
+            each: Lease[C] | None = lease
+            while each is not None:
+                found.append(each)
+                each = each.outer
+        return found
+
+    def stats(self) -> PoolStats:
+        """A picture of this moment; may be called from any thread."""
+        counters = self.counters
+        supply = self._supply
+        immediate = counters.acquired - counters.queued
+        return PoolStats(
+            alias=self.alias,
+            backend=self.config.backend,
+            shared=self.backend.shared,
+            state=self.state,
+            generation=supply.generation,
+            min_size=self.config.min_size,
+            max_size=self.budget.limit,
+            size=supply.size,
+            in_use=self.in_use,
+            idle=self.idle,
+            connecting=supply.connecting,
+            waiting=self.waiting,
+            acquired=counters.acquired,
+            queued=counters.queued,
+            cancelled=counters.cancelled,
+            timed_out=counters.timed_out,
+            refused=counters.refused,
+            nested=counters.nested,
+            leaked=counters.leaked,
+            leaking=sum(lease.reported for lease in self.leases()),
+            connected=counters.connected,
+            connect_failed=counters.connect_failed,
+            connect_seconds=counters.connect_seconds,
+            lost=counters.lost,
+            closed=dict(counters.closed),
+            wait_seconds=counters.waited.total,
+            wait_p50=counters.waited.quantile(0.5, immediate),
+            wait_p95=counters.waited.quantile(0.95, immediate),
+            wait_p99=counters.waited.quantile(0.99, immediate),
+            use_seconds=counters.used.total,
+            use_p95=counters.used.quantile(0.95),
+            breaker_open=supply.recovery.is_open,
+            last_error=supply.recovery.last_error if supply.recovery.failures else "",
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.alias!r} {self.state}: size {self.size}, "
+            f"{self.in_use} in use, {self.idle} idle, {self.waiting} waiting>"
+        )

@@ -1,0 +1,351 @@
+"""``pools[alias]``: the pool of an alias on the running loop, and the end of them all."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import importlib
+import os
+import threading
+from asyncio import get_running_loop
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from typing import Any, Self
+
+from poolapp.core.backend import BaseBackend
+from poolapp.core.budget import Budget
+from poolapp.core.config import PoolConfig
+from poolapp.core.custom import CustomBackend
+from poolapp.core.events import Events, Observer
+from poolapp.core.exceptions import ConfigurationError, PoolError
+from poolapp.core.loops import at_loop_end, end_of_process
+from poolapp.core.pool import Pool
+from poolapp.core.stats import PoolStats
+
+
+class _Plan:
+    """What one alias is made of: shared by its pools on all loops."""
+
+    __slots__ = ("backend", "budget", "config")
+
+    def __init__(
+        self, config: PoolConfig, backend: Callable[[PoolConfig], BaseBackend[Any]]
+    ) -> None:
+        self.config = config
+        self.backend = backend
+        self.budget = Budget(config.max_size, config.max_connecting)
+
+
+class Registry:
+    """All pools of the process: ``loop -> alias -> pool``.
+
+    The key is the loop object itself. A number such as ``id(loop)`` is given to a new loop as soon
+    as the old one is freed, and a weak key never goes, because a pool's sockets refer to the loop.
+    So the reference is strong, and is dropped when the loop ends (``at_loop_end``) or, for one that
+    was closed without a word, at the next look-up that has to make a pool.
+
+    Look-ups take no lock; the lock guards what changes the two dictionaries.
+    """
+
+    def __init__(self) -> None:
+        self.events = Events()
+        self.invalid: type[ConfigurationError] = ConfigurationError
+        """What a wrong alias raises."""
+        self._plans: dict[str, _Plan] = {}
+        self._configured: set[str] = set()
+        self._loops: dict[asyncio.AbstractEventLoop, dict[str, Pool[Any]]] = {}
+        self._guards: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
+        self._inherited: list[object] = []
+        self._lock = threading.RLock()
+        atexit.register(self._at_exit)
+        os.register_at_fork(after_in_child=self._forget)
+
+    # -- configuration -------------------------------------------------------------------------
+
+    def register(
+        self,
+        alias: str,
+        config: PoolConfig | None = None,
+        *,
+        create: Callable[[], Awaitable[Any]] | None = None,
+        validate: Callable[[Any], Awaitable[object]] | None = None,
+        reset: Callable[[Any], Awaitable[object]] | None = None,
+        close: Callable[[Any], Awaitable[object]] | None = None,
+        **settings: Any,
+    ) -> None:
+        """Declare an alias: by a configuration, or by plain async functions.
+
+        ``create()`` opens a connection; ``validate(connection)`` raises or returns False when it
+        can't be used; ``reset`` cleans it after a borrower, ``close`` closes it. ``settings`` are
+        fields of PoolConfig, such as ``max_size=5``. Nothing connects here.
+
+        Raises ConfigurationError when the alias exists, or for both or neither of ``config`` and
+        ``create``.
+        """
+        if (config is None) == (create is None):
+            raise self.invalid(f"pool {alias!r}: give either a configuration or create=")
+        make: Callable[[PoolConfig], BaseBackend[Any]]
+        if create is not None:
+            functions = (create, validate, reset, close)
+            kind = CustomBackend if reset is None else CustomBackend.resetting
+            config = PoolConfig(alias=alias, backend="custom", **settings)
+            make = lambda config: kind(config, *functions)  # noqa: E731
+        else:
+            assert config is not None
+            make = _Imported(config.backend)
+        with self._lock:
+            if alias in self._plans:
+                raise self.invalid(f"pool {alias!r} is registered already; remove it first")
+            self._plans[alias] = _Plan(config, make)
+
+    def configure(
+        self, configs: Mapping[str, PoolConfig], *, invalid: type[ConfigurationError] | None = None
+    ) -> None:
+        """Declare the aliases of a project's settings, in place of those declared so before.
+
+        Pools of an alias that is gone, or configured otherwise, are closed; an equal configuration
+        leaves them alone. ``invalid`` is what a wrong alias raises from now on.
+        """
+        if invalid is not None:
+            self.invalid = invalid
+        with self._lock:
+            for alias in self._configured - configs.keys():
+                self._replace(alias, None)
+            for alias, config in configs.items():
+                plan = self._plans.get(alias)
+                if plan is None or plan.config != config:
+                    self._replace(alias, _Plan(config, _Imported(config.backend)))
+            self._configured = set(configs)
+
+    def _replace(self, alias: str, plan: _Plan | None) -> None:
+        if plan is None:
+            del self._plans[alias]
+        else:
+            self._plans[alias] = plan
+        for pools in self._loops.values():
+            pool = pools.pop(alias, None)
+            if pool is not None:
+                # Under a name that no look-up finds, it is closed with its loop at the latest.
+                pools[f"{alias} (replaced, {id(pool)})"] = pool
+                pool.tell("close_soon")
+
+    async def remove(self, alias: str) -> None:
+        """Close the alias's pools on every loop and forget it. Unknown aliases are no error."""
+        with self._lock:
+            self._plans.pop(alias, None)
+            self._configured.discard(alias)
+        await self._close([pool for pool in self.all(initialized_only=True) if pool.alias == alias])
+
+    def config(self, alias: str) -> PoolConfig:
+        """The effective configuration; raises like ``pools[alias]``."""
+        return self._plan(alias).config
+
+    def _plan(self, alias: str) -> _Plan:
+        plan = self._plans.get(alias)
+        if plan is None:
+            known = ", ".join(map(repr, sorted(self._plans))) or "none"
+            raise self.invalid(f"there is no pool {alias!r}; POOLS has {known}")
+        return plan
+
+    # -- look-up -------------------------------------------------------------------------------
+
+    def __getitem__(self, alias: str) -> Pool[Any]:
+        """The alias's pool on the running loop, made at the first look-up; nothing connects.
+
+        Raises ConfigurationError (a Django project's ``InvalidPoolError``) for an unknown alias,
+        PoolError where no loop runs.
+        """
+        try:
+            return self._loops[get_running_loop()][alias]
+        except KeyError:
+            return self._open(alias)
+        except RuntimeError:
+            self._plan(alias)
+            raise PoolError(
+                f"pools[{alias!r}] was asked for where no event loop runs; "
+                "ask for it in a coroutine"
+            ) from None
+
+    def _open(self, alias: str) -> Pool[Any]:
+        plan = self._plan(alias)
+        loop = get_running_loop()
+        with self._lock:
+            self._sweep()
+            pools = self._loops.get(loop)
+            if pools is None:
+                pools = self._loops[loop] = {}
+                self._guards[loop] = at_loop_end(lambda: self._close_loop(loop, patience=0.0))
+            pool = pools.get(alias)
+            if pool is None:
+                backend = plan.backend(plan.config)
+                kind = backend.pool_class or Pool
+                pool = pools[alias] = kind(
+                    plan.config,
+                    backend,
+                    plan.budget,
+                    self.events,
+                    loop=loop,
+                    on_closed=self._closed,
+                )
+        return pool
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._plans))
+
+    def __contains__(self, alias: object) -> bool:
+        return alias in self._plans
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    def all(self, initialized_only: bool = False) -> list[Pool[Any]]:
+        """The pools of the running loop, one for each alias; or, with ``initialized_only``, those
+        that were made so far on any loop of the process."""
+        if initialized_only:
+            with self._lock:
+                return [pool for pools in self._loops.values() for pool in pools.values()]
+        return [self[alias] for alias in self]
+
+    def count(self) -> int:
+        """How many pools there are, over all loops."""
+        return len(self.all(initialized_only=True))
+
+    def info(self) -> list[PoolStats]:
+        """The statistics of every pool of the process."""
+        return [pool.stats() for pool in self.all(initialized_only=True)]
+
+    # -- verbs, for all loops; may be called from any thread -----------------------------------
+
+    def drain(self, alias: str) -> None:
+        """``Pool.drain`` on every loop."""
+        self._tell(alias, "drain")
+
+    def reset(self, alias: str) -> None:
+        """``Pool.reset`` on every loop."""
+        self._tell(alias, "reset")
+
+    def pause(self, alias: str) -> None:
+        """``Pool.pause`` on every loop."""
+        self._tell(alias, "pause")
+
+    def resume(self, alias: str) -> None:
+        """``Pool.resume`` on every loop."""
+        self._tell(alias, "resume")
+
+    def resize(
+        self, alias: str, *, min_size: int | None = None, max_size: int | None = None
+    ) -> None:
+        """Change the sizes of an alias while it works; ValueError for sizes that can't be.
+
+        Growing helps who waits at once. Shrinking closes what is idle at once, and the rest as it
+        comes back.
+        """
+        plan = self._plan(alias)
+        low = plan.config.min_size if min_size is None else min_size
+        high = plan.config.max_size if max_size is None else max_size
+        if not 0 <= low <= high or high < 1:
+            raise ValueError(
+                f"pool {alias!r}: sizes must be 0 <= min_size <= max_size and max_size >= 1, "
+                f"not {low} and {high}"
+            )
+        plan.config = plan.config.replace(min_size=low, max_size=high)
+        self._tell(alias, "reconfigure", plan.config)
+        plan.budget.resize(high)
+
+    def _tell(self, alias: str, verb: str, *details: Any) -> None:
+        self._plan(alias)
+        for pool in self.all(initialized_only=True):
+            if pool.alias == alias:
+                pool.tell(verb, *details)
+
+    # -- listening -----------------------------------------------------------------------------
+
+    def observe(self, observer: Observer) -> None:
+        """Tell this observer what happens in every pool, from now on."""
+        self.events.add(observer)
+
+    def unobserve(self, observer: Observer) -> None:
+        self.events.discard(observer)
+
+    # -- closing -------------------------------------------------------------------------------
+
+    async def close_all(self, *, timeout: float | None = None) -> None:
+        """Close every pool of the process, each on its own loop; aliases stay registered."""
+        self._sweep()
+        await self._close(self.all(initialized_only=True), timeout=timeout)
+
+    async def _close(self, pools: list[Pool[Any]], *, timeout: float | None = None) -> None:
+        here = get_running_loop()
+        closing = []
+        for pool in pools:
+            if pool.loop is here:
+                closing.append(pool.close(timeout=timeout))
+            elif pool.loop.is_running():
+                elsewhere = asyncio.run_coroutine_threadsafe(pool.close(timeout=timeout), pool.loop)
+                closing.append(_result(elsewhere))
+        await asyncio.gather(*closing)
+
+    async def _close_loop(self, loop: asyncio.AbstractEventLoop, *, patience: float | None) -> None:
+        pools = self._loops.get(loop, {})
+        await asyncio.gather(*(pool.close(timeout=patience) for pool in list(pools.values())))
+        with self._lock:
+            self._loops.pop(loop, None)
+            self._guards.pop(loop, None)
+
+    def _closed(self, pool: Pool[Any]) -> None:
+        with self._lock:
+            pools = self._loops.get(pool.loop, {})
+            for name in [name for name, each in pools.items() if each is pool]:
+                del pools[name]
+
+    def _sweep(self) -> None:
+        """Drop the pools of loops that were closed without a word."""
+        with self._lock:
+            closed = [loop for loop in self._loops if loop.is_closed()]
+            abandoned = [pool for loop in closed for pool in self._loops.pop(loop).values()]
+            for loop in closed:
+                self._guards.pop(loop, None)
+        for pool in abandoned:
+            pool.abandon()
+
+    def _at_exit(self) -> None:
+        with self._lock:
+            loops = list(self._loops)
+        for loop in loops:
+            end_of_process(loop, lambda loop=loop: self._close_loop(loop, patience=0.0))  # type: ignore[misc]
+        self._sweep()
+
+    def _forget(self) -> None:
+        # In a forked child: the sockets, and the selectors that watch them, are the parent's too.
+        # Finalising them here would take them out of the parent's epoll, so they are kept for good.
+        self._inherited.append((self._loops, self._guards, list(self._plans.values())))
+        self._lock = threading.RLock()
+        self._loops = {}
+        self._guards = {}
+        for plan in self._plans.values():
+            plan.budget = Budget(plan.config.max_size, plan.config.max_connecting)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close_all()
+
+
+class _Imported:
+    """A backend class by its dotted path, imported when the first pool needs it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __call__(self, config: PoolConfig) -> BaseBackend[Any]:
+        module, _, name = self.path.rpartition(".")
+        made: BaseBackend[Any] = getattr(importlib.import_module(module), name)(config)
+        return made
+
+
+async def _result(elsewhere: Any) -> None:
+    await asyncio.wrap_future(elsewhere)
+
+
+pools = Registry()
+"""The process's registry: what ``from poolapp import pools`` gives."""
