@@ -6,7 +6,6 @@ import asyncio
 import sys
 import time
 from asyncio import current_task, get_running_loop
-from collections import OrderedDict
 from collections.abc import Callable
 from random import random as system_random
 from threading import get_ident
@@ -26,15 +25,14 @@ from poolapp.core.exceptions import (
     TooManyRequests,
 )
 from poolapp.core.lease import Entry, Lease
-from poolapp.core.stats import Counters, PoolStats
+from poolapp.core.queue import Queue
+from poolapp.core.stats import Counters, PoolStats, picture
 from poolapp.core.supply import Supply
 
 if TYPE_CHECKING:
     from poolapp.core.config import PoolConfig
 
 C = TypeVar("C")
-
-FOREVER = float("inf")
 
 
 class Pool(Generic[C]):
@@ -69,15 +67,12 @@ class Pool(Generic[C]):
         self.idle_entries: list[Entry[C]] = []
         """The last one was used last, and is lent first. A shared client stands in it once for
         each idle seat."""
-        self._waiters: OrderedDict[asyncio.Future[Entry[C]], float] = OrderedDict()
-        """First come first; the value is the deadline in loop time, ``FOREVER`` for one that has
-        a timer of its own."""
+        self._queue: Queue[Entry[C]] = Queue(loop, self._expired)
         self._leases: dict[asyncio.Task[Any] | None, Lease[C]] = {}
         self._supply = Supply(self, backend, budget, random)
         self._on_closed = on_closed
         self._started = False
         self._thread = get_ident()
-        self._expirer: asyncio.TimerHandle | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._all_returned: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -125,7 +120,7 @@ class Pool(Generic[C]):
         if lease.entry is not None:
             raise PoolError(f"this lease of pool {self.alias!r} is held already")
         idle = self.idle_entries
-        if not idle or self._waiters or self.state != "open":
+        if not idle or self._queue.waiters or self.state != "open":
             return False
         now = self.clock()
         if idle[-1].fresh_until <= now:
@@ -142,25 +137,14 @@ class Pool(Generic[C]):
             self._refuse_at_once(started)
         if self._sweeper is None:
             self._start()
-        waiter: asyncio.Future[Entry[C]] = self.loop.create_future()
+        waiter: asyncio.Future[Entry[C]]
         timer = None
         if lease.timeout is None:
-            # These expire in the order in which they came, so one timer serves them all.
-            self._waiters[waiter] = self.loop.time() + config.acquire_timeout
-            if self._expirer is None:
-                self._expirer = self.loop.call_later(config.acquire_timeout, self._expire_due)
+            waiter = self._queue.join(config.acquire_timeout)
             if self.idle_entries or not supply.starved:
                 self.pump()
         else:
-            behind = len(self._waiters)
-            self._waiters[waiter] = FOREVER
-            self.pump()
-            timeout = lease.timeout
-            if timeout <= 0 and behind < supply.coming and self.state == "open":
-                timeout = config.connect_timeout
-            timer = self.loop.call_later(timeout, self._expire, waiter, timeout)
-            if timeout <= 0 and not waiter.done():
-                self._expire(waiter, timeout)
+            waiter, timer = self._queue_for(lease.timeout)
         try:
             entry = await waiter
         except asyncio.CancelledError:
@@ -177,6 +161,15 @@ class Pool(Generic[C]):
         self.counters.queued += 1
         self.counters.waited.observe(waited)
         self._grant(lease, entry, now, waited)
+
+    def _queue_for(self, timeout: float) -> tuple[asyncio.Future[Entry[C]], asyncio.TimerHandle]:
+        behind = len(self._queue)
+        patience = timeout if timeout > 0 else self.config.connect_timeout
+        waiter, timer = self._queue.join_for(patience)
+        self.pump()
+        if timeout <= 0 and (behind >= self._supply.coming or self.state != "open"):
+            self._queue.expire(waiter, 0.0)
+        return waiter, timer
 
     def _grant(self, lease: Lease[C], entry: Entry[C], now: float, waited: float) -> None:
         lease.entry = entry
@@ -217,10 +210,10 @@ class Pool(Generic[C]):
             self._count_refused("circuit_open")
             raise self._circuit_open(now)
         limit = self.config.max_waiting
-        if limit is not None and len(self._waiters) >= limit:
+        if limit is not None and len(self._queue) >= limit:
             self._count_refused("max_waiting")
             raise TooManyRequests(
-                f"pool {self.alias!r}: {len(self._waiters)} acquires wait already "
+                f"pool {self.alias!r}: {len(self._queue)} acquires wait already "
                 f"(MAX_WAITING is {limit}); {self._situation()}"
             )
 
@@ -246,32 +239,16 @@ class Pool(Generic[C]):
         if self.state == "closed":
             return
         if waiter.cancelled() or not waiter.done():
-            self._waiters.pop(waiter, None)
+            self._queue.leave(waiter)
             self._nobody_waits()
         elif waiter.exception() is None:
             self.in_use -= 1
             self._supply.restock(waiter.result())
             self._note_returned()
 
-    def _expire_due(self) -> None:
-        self._expirer = None
-        now = self.loop.time()
-        due = []
-        for waiter, deadline in self._waiters.items():
-            if deadline <= now:
-                due.append(waiter)
-            elif deadline < FOREVER:
-                self._expirer = self.loop.call_at(deadline, self._expire_due)
-                break
-        for waiter in due:
-            self._expire(waiter, self.config.acquire_timeout)
-
-    def _expire(self, waiter: asyncio.Future[Entry[C]], waited: float) -> None:
-        if waiter.done():
-            return
+    def _expired(self, waiter: asyncio.Future[Entry[C]], waited: float) -> None:
         paused = self.state == "paused"
         kind = PoolPaused if paused else PoolTimeout
-        self._waiters.pop(waiter, None)
         self.counters.timed_out += 1
         self.events.emit("timed_out", self, waited)
         waiter.set_exception(
@@ -283,14 +260,14 @@ class Pool(Generic[C]):
         self._nobody_waits()
 
     def _nobody_waits(self) -> None:
-        if not self._waiters:
+        if not self._queue:
             self._supply.satisfied()
 
     def _situation(self) -> str:
         """Size, in use, idle, waiting, the longest holder, the last connect error."""
         text = (
             f"size {self.size} of {self.budget.limit}, {self.in_use} in use, {self.idle} idle, "
-            f"{len(self._waiters)} waiting"
+            f"{len(self._queue)} waiting"
         )
         longest = min(self.leases(), key=lambda lease: lease.since, default=None)
         if longest is not None:
@@ -384,14 +361,10 @@ class Pool(Generic[C]):
 
     def offer(self, entry: Entry[C]) -> None:
         """Hand a good connection to the first who still waits, or lay it by."""
-        waiters = self._waiters
-        while waiters and self.state == "open":
-            waiter, _ = waiters.popitem(last=False)
-            if not waiter.done():
-                self.in_use += 1
-                waiter.set_result(entry)
-                return
-        self.idle_entries.append(entry)
+        if self.state == "open" and self._queue.serve(entry):
+            self.in_use += 1
+        else:
+            self.idle_entries.append(entry)
 
     # -- matching who waits with what there is -------------------------------------------------
 
@@ -404,7 +377,7 @@ class Pool(Generic[C]):
             if self.state != "paused":
                 self._supply.return_spare()
             return
-        waiters = self._waiters
+        waiters = self._queue
         supply = self._supply
         if waiters:
             idle = self.idle_entries
@@ -438,15 +411,12 @@ class Pool(Generic[C]):
             )
 
     def _turn_away(self, reason: str, error: Callable[[], PoolError]) -> int:
-        waiters, self._waiters = self._waiters, OrderedDict()
-        count = 0
+        waiters = self._queue.clear()
         for waiter in waiters:
-            if not waiter.done():
-                count += 1
-                self._count_refused(reason)
-                waiter.set_exception(error())
+            self._count_refused(reason)
+            waiter.set_exception(error())
         self._nobody_waits()
-        return count
+        return len(waiters)
 
     # -- what the budget asks of a pool; called through the loop -------------------------------
 
@@ -596,9 +566,9 @@ class Pool(Generic[C]):
     async def _close(self, patience: float) -> None:
         self.state = "closing"
         self._turn_away("closed", lambda: PoolClosed(f"pool {self.alias!r} is being closed"))
-        for timer in (self._sweeper, self._expirer):
-            if timer is not None:
-                timer.cancel()
+        self._queue.stop()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         self._supply.stop_connecting()
         self._supply.condemn_all("shutdown")
         if self.in_use and patience > 0:
@@ -627,7 +597,7 @@ class Pool(Generic[C]):
         self.in_use = 0
         self.idle_entries.clear()
         self._leases.clear()
-        self._waiters.clear()
+        self._queue.clear()
         self.budget.leave(self)
         self._on_closed(self)
         self.events.emit("pool_closed", self)
@@ -660,7 +630,7 @@ class Pool(Generic[C]):
 
     @property
     def waiting(self) -> int:
-        return len(self._waiters)
+        return len(self._queue)
 
     def leases(self) -> list[Lease[C]]:
         """Those held now."""
@@ -674,44 +644,7 @@ class Pool(Generic[C]):
 
     def stats(self) -> PoolStats:
         """A picture of this moment; may be called from any thread."""
-        counters = self.counters
-        supply = self._supply
-        immediate = counters.acquired - counters.queued
-        return PoolStats(
-            alias=self.alias,
-            backend=self.config.backend,
-            shared=self.backend.shared,
-            state=self.state,
-            generation=supply.generation,
-            min_size=self.config.min_size,
-            max_size=self.budget.limit,
-            size=supply.size,
-            in_use=self.in_use,
-            idle=self.idle,
-            connecting=supply.connecting,
-            waiting=self.waiting,
-            acquired=counters.acquired,
-            queued=counters.queued,
-            cancelled=counters.cancelled,
-            timed_out=counters.timed_out,
-            refused=counters.refused,
-            nested=counters.nested,
-            leaked=counters.leaked,
-            leaking=sum(lease.reported for lease in self.leases()),
-            connected=counters.connected,
-            connect_failed=counters.connect_failed,
-            connect_seconds=counters.connect_seconds,
-            lost=counters.lost,
-            closed=dict(counters.closed),
-            wait_seconds=counters.waited.total,
-            wait_p50=counters.waited.quantile(0.5, immediate),
-            wait_p95=counters.waited.quantile(0.95, immediate),
-            wait_p99=counters.waited.quantile(0.99, immediate),
-            use_seconds=counters.used.total,
-            use_p95=counters.used.quantile(0.95),
-            breaker_open=supply.recovery.is_open,
-            last_error=supply.recovery.last_error if supply.recovery.failures else "",
-        )
+        return picture(self, self._supply)
 
     def __repr__(self) -> str:
         return (

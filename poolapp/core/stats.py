@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 from bisect import bisect_left
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from poolapp.core.pool import Pool
+    from poolapp.core.supply import Supply
 
 BOUNDS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
@@ -135,3 +139,44 @@ class PoolStats:
             "connections_errors": self.connect_failed,
             "connections_lost": self.lost,
         }
+
+
+def picture(pool: Pool[Any], supply: Supply[Any]) -> PoolStats:
+    """One pool as it is now; may be called from any thread."""
+    counters = pool.counters
+    immediate = counters.acquired - counters.queued
+    return PoolStats(
+        alias=pool.alias,
+        backend=pool.config.backend,
+        shared=pool.backend.shared,
+        state=pool.state,
+        generation=supply.generation,
+        min_size=pool.config.min_size,
+        max_size=pool.budget.limit,
+        size=supply.size,
+        in_use=pool.in_use,
+        idle=pool.idle,
+        connecting=supply.connecting,
+        waiting=pool.waiting,
+        acquired=counters.acquired,
+        queued=counters.queued,
+        cancelled=counters.cancelled,
+        timed_out=counters.timed_out,
+        refused=counters.refused,
+        nested=counters.nested,
+        leaked=counters.leaked,
+        leaking=sum(lease.reported for lease in pool.leases()),
+        connected=counters.connected,
+        connect_failed=counters.connect_failed,
+        connect_seconds=counters.connect_seconds,
+        lost=counters.lost,
+        closed=dict(counters.closed),
+        wait_seconds=counters.waited.total,
+        wait_p50=counters.waited.quantile(0.5, immediate),
+        wait_p95=counters.waited.quantile(0.95, immediate),
+        wait_p99=counters.waited.quantile(0.99, immediate),
+        use_seconds=counters.used.total,
+        use_p95=counters.used.quantile(0.95),
+        breaker_open=supply.recovery.is_open,
+        last_error=supply.recovery.last_error if supply.recovery.failures else "",
+    )
