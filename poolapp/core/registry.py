@@ -25,7 +25,7 @@ from poolapp.core.stats import PoolStats
 class _Plan:
     """What one alias is made of: shared by its pools on all loops."""
 
-    __slots__ = ("backend", "budget", "config")
+    __slots__ = ("backend", "budget", "config", "verified")
 
     def __init__(
         self, config: PoolConfig, backend: Callable[[PoolConfig], BaseBackend[Any]]
@@ -33,6 +33,8 @@ class _Plan:
         self.config = config
         self.backend = backend
         self.budget = Budget(config.max_size, config.max_connecting)
+        self.verified = not isinstance(backend, _Imported)
+        """Whether ``verify`` had nothing to say of it, or needs not be asked."""
 
 
 class Registry:
@@ -50,6 +52,9 @@ class Registry:
         self.events = Events()
         self.invalid: type[ConfigurationError] = ConfigurationError
         """What a wrong alias raises."""
+        self.faults: dict[str, str] = {}
+        """Aliases that are declared, but wrongly, each with what is wrong."""
+        self._verify: Callable[[PoolConfig], str] = lambda config: ""
         self._plans: dict[str, _Plan] = {}
         self._configured: set[str] = set()
         self._loops: dict[asyncio.AbstractEventLoop, dict[str, Pool[Any]]] = {}
@@ -98,15 +103,25 @@ class Registry:
             self._plans[alias] = _Plan(config, make)
 
     def configure(
-        self, configs: Mapping[str, PoolConfig], *, invalid: type[ConfigurationError] | None = None
+        self,
+        configs: Mapping[str, PoolConfig],
+        *,
+        faults: Mapping[str, str] | None = None,
+        verify: Callable[[PoolConfig], str] | None = None,
+        invalid: type[ConfigurationError] | None = None,
     ) -> None:
         """Declare the aliases of a project's settings, in place of those declared so before.
 
         Pools of an alias that is gone, or configured otherwise, are closed; an equal configuration
-        leaves them alone. ``invalid`` is what a wrong alias raises from now on.
+        leaves them alone. ``faults`` holds the aliases that can't be configured, each with what
+        their look-up says. ``verify``, called before the first pool of an alias is made, returns
+        what is wrong with its backend, or ``""``. ``invalid`` is what a wrong alias raises from
+        now on.
         """
         if invalid is not None:
             self.invalid = invalid
+        if verify is not None:
+            self._verify = verify
         with self._lock:
             for alias in self._configured - configs.keys():
                 self._replace(alias, None)
@@ -115,6 +130,7 @@ class Registry:
                 if plan is None or plan.config != config:
                     self._replace(alias, _Plan(config, _Imported(config.backend)))
             self._configured = set(configs)
+            self.faults = dict(faults or {})
 
     def _replace(self, alias: str, plan: _Plan | None) -> None:
         if plan is None:
@@ -142,6 +158,8 @@ class Registry:
     def _plan(self, alias: str) -> _Plan:
         plan = self._plans.get(alias)
         if plan is None:
+            if alias in self.faults:
+                raise self.invalid(self.faults[alias])
             known = ", ".join(map(repr, sorted(self._plans))) or "none"
             raise self.invalid(f"there is no pool {alias!r}; POOLS has {known}")
         return plan
@@ -176,6 +194,11 @@ class Registry:
                 self._guards[loop] = at_loop_end(lambda: self._close_loop(loop, patience=0.0))
             pool = pools.get(alias)
             if pool is None:
+                if not plan.verified:
+                    fault = self._verify(plan.config)
+                    if fault:
+                        raise self.invalid(fault)
+                    plan.verified = True
                 backend = plan.backend(plan.config)
                 kind = backend.pool_class or Pool
                 pool = pools[alias] = kind(
