@@ -105,10 +105,6 @@ class Home:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(patience)
 
-    def forget(self) -> None:
-        """In a forked child: the thread stayed with the parent."""
-        self.__init__()  # type: ignore[misc]
-
 
 class _Call:
     """One coroutine on the home loop, and the future through which its end is told."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import random as system_random
 from threading import get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from poolapp.core.backend import BaseBackend
 from poolapp.core.budget import Budget
@@ -42,6 +42,10 @@ class Pool(Generic[C]):
     on that loop, and take no lock; ``clock`` (seconds, monotonic) and ``random`` are passed in by
     tests.
     """
+
+    crossing: ClassVar[tuple[str, ...]] = ()
+    """Async methods of a subclass that an alias with ``LOOPS = "shared"`` runs on the process's
+    own pool loop, from whatever loop they are called on."""
 
     def __init__(
         self,
@@ -365,6 +369,9 @@ class Pool(Generic[C]):
             self.in_use += 1
         else:
             self.idle_entries.append(entry)
+            if self.budget.pressure and not self._supply.starved:
+                # A pool of another loop asked while nothing was idle; it is not told of this one.
+                self.yield_idle()
 
     # -- matching who waits with what there is -------------------------------------------------
 

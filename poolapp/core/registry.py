@@ -8,8 +8,9 @@ import importlib
 import os
 import threading
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from typing import Any, Self
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from functools import partial
+from typing import Any, Self, TypeVar
 
 from poolapp.core.backend import BaseBackend
 from poolapp.core.budget import Budget
@@ -17,9 +18,12 @@ from poolapp.core.config import PoolConfig
 from poolapp.core.custom import CustomBackend
 from poolapp.core.events import Events, Observer
 from poolapp.core.exceptions import ConfigurationError, PoolError
-from poolapp.core.loops import at_loop_end, end_of_process
+from poolapp.core.home import Home
+from poolapp.core.loops import EXIT_PATIENCE, at_loop_end, end_of_process
 from poolapp.core.pool import Pool
 from poolapp.core.stats import PoolStats
+
+T = TypeVar("T")
 
 
 class _Plan:
@@ -59,6 +63,7 @@ class Registry:
         self._configured: set[str] = set()
         self._loops: dict[asyncio.AbstractEventLoop, dict[str, Pool[Any]]] = {}
         self._guards: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
+        self._home = Home()
         self._inherited: list[object] = []
         self._lock = threading.RLock()
         atexit.register(self._at_exit)
@@ -209,7 +214,30 @@ class Registry:
                     loop=loop,
                     on_closed=self._closed,
                 )
+                if plan.config.loops == "shared" and not self._home.is_here():
+                    for name in kind.crossing:
+                        setattr(pool, name, partial(self.arun, self._call, alias, name))
         return pool
+
+    async def _call(self, alias: str, name: str, *args: Any, **named: Any) -> Any:
+        return await getattr(self[alias], name)(*args, **named)
+
+    def run(
+        self, function: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **named: Any
+    ) -> T:
+        """Call an async function from sync code, on the process's own pool loop.
+
+        Like ``async_to_sync``, but the loop stays, and so do the connections of its pools. Context
+        variables and exceptions go across; Ctrl-C cancels the call. Raises PoolError where an
+        event loop runs, which it would block: use ``arun`` there.
+        """
+        return self._home.run(function, *args, **named)
+
+    async def arun(
+        self, function: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **named: Any
+    ) -> T:
+        """The same from a coroutine, for a loop too short-lived for connections of its own."""
+        return await self._home.arun(function, *args, **named)
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._plans))
@@ -334,13 +362,15 @@ class Registry:
         with self._lock:
             loops = list(self._loops)
         for loop in loops:
-            end_of_process(loop, lambda loop=loop: self._close_loop(loop, patience=0.0))  # type: ignore[misc]
+            end_of_process(loop, partial(self._close_loop, loop, patience=0.0))
+        self._home.stop(EXIT_PATIENCE)
         self._sweep()
 
     def _forget(self) -> None:
         # In a forked child: the sockets, and the selectors that watch them, are the parent's too.
         # Finalising them here would take them out of the parent's epoll, so they are kept for good.
-        self._inherited.append((self._loops, self._guards, list(self._plans.values())))
+        self._inherited.append((self._loops, self._guards, self._home, list(self._plans.values())))
+        self._home = Home()
         self._lock = threading.RLock()
         self._loops = {}
         self._guards = {}

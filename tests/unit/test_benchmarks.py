@@ -1,0 +1,86 @@
+"""`python -m benchmarks`: that it runs, and the shape of what it writes. Not the figures."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2]
+
+PEERS = (
+    "bare", "reset", "deque", "semaphore", "semaphore_timeout", "psycopg", "psycopg_getconn",
+    "redis", "asyncpg", "asyncpg_noreset", "sqlalchemy",
+)  # fmt: skip
+
+EXPECTED = {
+    "core": {
+        "core.acquire_us",
+        "core.contended_us",
+        "core.overtakes",
+        "core.switch_us",
+        *(f"core.acquire_{name}_us" for name in PEERS),
+        *(f"core.acquire_{name}_ratio" for name in PEERS),
+        *(f"core.contended_{name}_us" for name in PEERS),
+        *(f"core.contended_{name}_ratio" for name in PEERS),
+        *(f"core.overtakes_{name}" for name in PEERS),
+    },
+    "postgres": {
+        "postgres.fetch_32_on_10",
+        "postgres.fetch_32_on_10_ops",
+        "postgres.fetch_held_ops",
+        "postgres.fetch_psycopg_held_ops",
+        "postgres.fetch_sqlalchemy_held_ops",
+        *(
+            f"postgres.fetch_32_on_10_{name}{suffix}"
+            for name in ("clean", "raw", "asyncpg", "asyncpg_noreset", "psycopg", "sqlalchemy")
+            for suffix in ("", "_ops")
+        ),
+        "postgres.fetch_32_on_10_psycopg_own",
+        "postgres.fetch_32_on_10_sqlalchemy_own",
+    },
+}
+
+
+def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=FOLDER,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("suite", EXPECTED)
+def test_a_smoke_run_writes_a_median_a_minimum_and_a_maximum_under_each_key(
+    suite: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "figures.json"
+
+    finished = benchmark(suite, "--smoke", "--output", str(output))
+
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    figures = json.loads(output.read_text())
+    assert set(figures) == EXPECTED[suite]
+    for figure in figures.values():
+        assert set(figure) == {"median", "min", "max", "unit"}
+        assert 0 <= figure["min"] <= figure["median"] <= figure["max"]
+    assert {figure["unit"] for key, figure in figures.items() if key.endswith("_us")} <= {"us"}
+    assert {figure["unit"] for key, figure in figures.items() if key.endswith("_ops")} <= {"ops/s"}
+    if suite == "core":
+        assert figures["core.overtakes"] == {"median": 0, "min": 0, "max": 0, "unit": "share"}
+    assert "goal" in finished.stdout
+    assert "Traceback" not in finished.stdout + finished.stderr
+
+
+def test_an_unknown_suite_is_refused_with_the_names_of_those_there_are(tmp_path: Path) -> None:
+    output = tmp_path / "figures.json"
+
+    finished = benchmark("pgsql", "--output", str(output))
+
+    assert finished.returncode == 2
+    assert "there is no suite 'pgsql'" in finished.stderr
+    assert "core, postgres" in finished.stderr
+    assert not output.exists()
