@@ -1,5 +1,6 @@
 """Connection pools for Django: declared once in settings, alive in the right event loop."""
 
+from poolapp.conf import InvalidPoolError
 from poolapp.core.backend import BaseBackend
 from poolapp.core.config import PoolConfig
 from poolapp.core.events import Observer
@@ -21,6 +22,7 @@ __all__ = [
     "BackendUnavailable",
     "BaseBackend",
     "CircuitOpen",
+    "InvalidPoolError",
     "Lease",
     "Observer",
     "Pool",

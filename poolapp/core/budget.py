@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import Protocol
 
 
@@ -25,10 +26,10 @@ class Budget:
     The only lock that pools of different loops share. It is taken when a connection is opened or
     closed, never when one is lent or returned: those read ``pressure``, a plain attribute.
 
-    A pool that gets no permit is hungry. The next permit that comes free is handed to the first
-    hungry pool as a transfer, so that the pool that gave it up can't take it back; and while
-    anyone is hungry, ``pressure`` has the others close an idle connection, or, when they hold
-    more than their share, the next one that is returned.
+    A pool that gets no permit is hungry. The next permit that comes free is granted to the hungry
+    pool that has the fewest, so that the pool that gave it up can't take it back, and lies here
+    until that pool fetches it with ``take``; and while anyone is hungry, ``pressure`` has the
+    others close an idle connection, or, when they are richer, the next one that is returned.
     """
 
     def __init__(self, limit: int, connecting_limit: int) -> None:
@@ -42,6 +43,8 @@ class Budget:
         self.pressure = False
         self._members: list[Member] = []
         self._hungry: list[Member] = []
+        self._granted: Counter[Member] = Counter()
+        """Permits in use that were granted and are not fetched yet."""
         self._unconnected: list[Member] = []
 
     def join(self, member: Member) -> None:
@@ -55,12 +58,17 @@ class Budget:
             for crowd in (self._members, self._hungry, self._unconnected):
                 if member in crowd:
                     crowd.remove(member)
+            granted = self._granted.pop(member, 0)
             self._settle()
+        self.give(granted)
 
     def take(self, member: Member) -> bool:
         """A permit for one more connection. False: the member is hungry now, and woken by
-        ``permit_arrived`` with the permit in its hand."""
+        ``pump`` when one is granted to it."""
         with self._lock:
+            if self._granted[member]:
+                self._granted[member] -= 1
+                return True
             if self.used < self.limit:
                 self.used += 1
                 return True
@@ -73,11 +81,13 @@ class Budget:
         return False
 
     def satisfied(self, member: Member) -> None:
-        """The member needs no permit any more."""
+        """The member needs no permit any more, or can't use one now."""
         with self._lock:
             if member in self._hungry:
                 self._hungry.remove(member)
+            granted = self._granted.pop(member, 0)
             self._settle()
+        self.give(granted)
 
     def start_closing(self) -> None:
         """One of the permits in use will be given back soon, with ``closed=True``."""
@@ -94,12 +104,15 @@ class Budget:
                 closed = False
                 heir = None
                 if self._hungry and self.used <= self.limit:
-                    heir = self._hungry.pop(0)
+                    heir = min(self._hungry, key=self._wealth)
+                    self._hungry.remove(heir)
+                    self._granted[heir] += 1
                 else:
                     self.used -= 1
                 self._settle()
-            if heir is not None and not heir.wake("permit_arrived"):
-                count += 1
+            if heir is not None and not heir.wake("pump"):
+                with self._lock:
+                    count += self._granted.pop(heir, 0)
 
     def start_connecting(self, member: Member) -> bool:
         """Whether one more connect may be in flight. False: the member is woken by ``pump`` when
@@ -128,18 +141,27 @@ class Budget:
         for each in members:
             each.wake("pump" if grown else "yield_idle")
 
-    def over(self, size: int) -> bool:
-        """Whether a pool of this size should close a connection for the others' sake."""
+    def over(self, member: Member) -> bool:
+        """Whether the member should close a connection for the others' sake: when that makes them
+        more equal, or when one of them has none at all."""
         with self._lock:
             if self.excess > 0:
                 return True
-            starving = len(self._hungry) > self.closing
-            return starving and size > self.limit // max(1, len(self._members))
+            if len(self._hungry) <= self.closing:
+                return False
+            poorest = min(
+                (self._wealth(each) for each in self._hungry if each is not member),
+                default=member.size,
+            )
+            return poorest == 0 or member.size > poorest + 1
 
     @property
     def excess(self) -> int:
         """Connections over the limit, after a resize, that are not being closed yet."""
         return self.used - self.closing - self.limit
+
+    def _wealth(self, member: Member) -> int:
+        return member.size + self._granted[member]
 
     def _settle(self) -> None:
         starving = len(self._members) > 1 and len(self._hungry) > self.closing

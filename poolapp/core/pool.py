@@ -118,11 +118,11 @@ class Pool(Generic[C]):
 
     def _lend_idle(self, lease: Lease[C]) -> bool:
         """The fast path: no await, no lock, no timer, no check. False: it has to queue."""
+        if lease.entry is not None:
+            raise PoolError(f"this lease of pool {self.alias!r} is held already")
         lease.task = task = current_task(self.loop)
         if task is None or get_ident() != self._thread:
             self._insist_on_loop()
-        if lease.entry is not None:
-            raise PoolError(f"this lease of pool {self.alias!r} is held already")
         idle = self.idle_entries
         if not idle or self._queue.waiters or self.state != "open":
             return False
@@ -240,12 +240,10 @@ class Pool(Generic[C]):
         # future holds a connection that only this code knows of.
         self.counters.cancelled += 1
         self.events.emit("cancelled", self, self.clock() - started)
-        if self.state == "closed":
-            return
         if waiter.cancelled() or not waiter.done():
             self._queue.leave(waiter)
             self._nobody_waits()
-        elif waiter.exception() is None:
+        elif waiter.exception() is None and self.state != "closed":
             self.in_use -= 1
             self._supply.restock(waiter.result())
             self._note_returned()
@@ -332,7 +330,7 @@ class Pool(Generic[C]):
             else:
                 supply.lose(entry, in_use=True)
                 supply.restock(entry)
-        elif self.budget.pressure and self.budget.over(self.size):
+        elif self.budget.pressure and self.budget.over(self):
             self._retire(entry, "budget")
             self.pump()
         elif now >= entry.expires_at:
@@ -380,12 +378,12 @@ class Pool(Generic[C]):
 
         Called whenever anything that it looks at has changed, and safe to call at any time.
         """
+        supply = self._supply
         if self.state != "open":
-            if self.state != "paused":
-                self._supply.return_spare()
+            supply.satisfied()
             return
         waiters = self._queue
-        supply = self._supply
+        supply.starved = False
         if waiters:
             idle = self.idle_entries
             now = self.clock()
@@ -401,8 +399,7 @@ class Pool(Generic[C]):
         if self._started:
             while self.budget.used < self.config.min_size and supply.open_one():
                 pass
-        if len(waiters) <= supply.coming:
-            self._nobody_waits() if not waiters else supply.return_spare()
+        supply.note_hunger()
 
     def turn_away_unavailable(self) -> None:
         """Tell all who wait that the server can't be reached."""
@@ -433,10 +430,6 @@ class Pool(Generic[C]):
         except RuntimeError:  # the loop is closed
             return False
         return True
-
-    def permit_arrived(self) -> None:
-        self._supply.permit_arrived()
-        self.pump()
 
     def yield_idle(self) -> None:
         """Close what others need more: the idle connection that was used longest ago."""
@@ -565,7 +558,8 @@ class Pool(Generic[C]):
 
     def close_soon(self, timeout: float | None = None) -> asyncio.Task[None]:
         """Begin to close, without waiting for the end."""
-        if self._closing is None:
+        if self._closing is None or (self._closing.done() and self.state != "closed"):
+            # The second: it was cancelled, as the end of a loop cancels all that runs on it.
             patience = self.config.close_timeout if timeout is None else timeout
             self._closing = self.loop.create_task(self._close(patience))
         return self._closing

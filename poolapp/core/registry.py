@@ -66,7 +66,7 @@ class Registry:
         self._home = Home()
         self._inherited: list[object] = []
         self._lock = threading.RLock()
-        atexit.register(self._at_exit)
+        atexit.register(self.close_at_exit)
         os.register_at_fork(after_in_child=self._forget)
 
     # -- configuration -------------------------------------------------------------------------
@@ -358,7 +358,11 @@ class Registry:
         for pool in abandoned:
             pool.abandon()
 
-    def _at_exit(self) -> None:
+    def close_at_exit(self) -> None:
+        """Close what the end of the process finds open, from plain code.
+
+        Called by ``atexit``, and by whatever knows of an end that ``atexit`` does not see.
+        """
         with self._lock:
             loops = list(self._loops)
         for loop in loops:

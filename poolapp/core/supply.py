@@ -56,10 +56,12 @@ class Supply(Generic[C]):
         self.closing = 0
         self.starved = False
         """Whether a permit was asked for in vain: the budget hands the next one over by itself."""
-        self._spare = 0
+        self._hungry = False
+        """Whether the budget knows that."""
         self._retry: asyncio.TimerHandle | None = None
         self._probe_due = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unbegun: dict[asyncio.Task[None], Callable[[], None]] = {}
         self._connects: set[asyncio.Task[None]] = set()
 
     @property
@@ -67,11 +69,27 @@ class Supply(Generic[C]):
         """Connections that somebody who waits now may hope for without another connect."""
         return self.connecting + self.checking + self.returning
 
-    def start(self, step: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def start(
+        self, step: Coroutine[Any, Any, None], unbegun: Callable[[], None]
+    ) -> asyncio.Task[None]:
+        # A loop's end cancels all tasks, the pool's too. Of one that has not had its first turn
+        # nothing runs then, not even a ``finally``: ``unbegun`` settles its accounts.
         task = self.pool.loop.create_task(step)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._unbegun[task] = unbegun
+        task.add_done_callback(self._ended)
         return task
+
+    def _begin(self) -> None:
+        """The first thing a step does."""
+        del self._unbegun[asyncio.current_task()]  # type: ignore[arg-type]
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._connects.discard(task)
+        unbegun = self._unbegun.pop(task, None)
+        if unbegun is not None:
+            unbegun()
 
     # -- opening ------------------------------------------------------------------------------
 
@@ -98,67 +116,52 @@ class Supply(Generic[C]):
         if self.recovery.failures and self.pool.clock() < self.recovery.retry_at:
             self.retry_later()
             return False
-        if not self._take_permit():
-            return False
         if not self.budget.start_connecting(self.pool):
-            self._spare += 1
+            return False
+        if not self._take_permit():
+            self.budget.end_connecting()
             return False
         self.size += 1
         self.connecting += 1
         self._probe_due = False
-        task = self.start(self._connect())
-        self._connects.add(task)
-        task.add_done_callback(self._connects.discard)
+        self._connects.add(self.start(self._connect(), self._connect_unbegun))
         return True
 
     def _take_permit(self) -> bool:
-        if self._spare:
-            self._spare -= 1
-            return True
         self.starved = not self.budget.take(self.pool)
+        self._hungry = self._hungry or self.starved
         return not self.starved
 
-    def permit_arrived(self) -> None:
-        self.starved = False
-        self._spare += 1
-
     def satisfied(self) -> None:
-        """Nobody waits: no permit is needed any more."""
-        if self.starved:
-            self.starved = False
-            self.budget.satisfied(self.pool)
-        self.return_spare()
+        """No permit is needed any more, or none could be used now."""
+        self.starved = False
+        self.note_hunger()
 
-    def return_spare(self) -> None:
-        """Give back permits that were handed over but are no longer wanted."""
-        if self._spare:
-            spare, self._spare = self._spare, 0
-            self.budget.give(spare)
+    def note_hunger(self) -> None:
+        """Tell the budget when a permit is no longer asked for; one that it has granted meanwhile
+        goes to others."""
+        if self._hungry and not self.starved:
+            self._hungry = False
+            self.budget.satisfied(self.pool)
 
     async def _connect(self) -> None:
+        self._begin()
         pool = self.pool
         generation = self.generation
         started = pool.clock()
-        connection: C
-        error: BaseException | None = None
         try:
             async with asyncio.timeout(pool.config.connect_timeout):
                 connection = await self.backend.connect()
-        except asyncio.CancelledError as cancelled:
-            error = cancelled
-            raise
-        except Exception as failure:
-            error = failure
-        finally:
-            self.connecting -= 1
-            self.budget.end_connecting()
-            if error is not None:
-                self.size -= 1
-                self.budget.give()
-        now = pool.clock()
-        if error is not None:
-            self._connect_failed(error, now)
+        except BaseException as error:
+            self._connect_ended(opened=False)
+            # A driver may let the cancel of a task of its own through: that is a failure too.
+            if not isinstance(error, Exception | asyncio.CancelledError):
+                raise
+            if pool.state in ("open", "paused"):
+                self._connect_failed(error, pool.clock())
             return
+        self._connect_ended(opened=True)
+        now = pool.clock()
         seconds = now - started
         pool.counters.connected += 1
         pool.counters.connect_seconds += seconds
@@ -176,6 +179,17 @@ class Supply(Generic[C]):
             entry.condemn("shutdown")
         self.backend.watch(connection, lambda: self.went_away(entry))
         self.restock(entry)
+
+    def _connect_ended(self, *, opened: bool) -> None:
+        self.connecting -= 1
+        self.budget.end_connecting()
+        if not opened:
+            self.size -= 1
+            self.budget.give()
+
+    def _connect_unbegun(self) -> None:
+        self._connect_ended(opened=False)
+        self.pool.pump()
 
     def _connect_failed(self, error: BaseException, now: float) -> None:
         pool = self.pool
@@ -218,9 +232,10 @@ class Supply(Generic[C]):
         """Have an idle one checked; it is offered when it is good."""
         entry.checking = True
         self.checking += 1
-        self.start(self._check(entry))
+        self.start(self._check(entry), lambda: self._checked(entry, good=False))
 
     async def _check(self, entry: Entry[C]) -> None:
+        self._begin()
         good = False
         try:
             async with asyncio.timeout(self.pool.config.check_timeout):
@@ -229,20 +244,24 @@ class Supply(Generic[C]):
         except Exception as error:
             self.recovery.last_error = describe(error, self.pool.config.scrub)
         finally:
-            self.checking -= 1
-            entry.checking = False
-            if good:
-                entry.fresh_until = self.pool.clock() + self.pool.config.check_after
-            else:
-                self.lose(entry, in_use=False)
-            self.restock(entry)
+            self._checked(entry, good=good)
+
+    def _checked(self, entry: Entry[C], *, good: bool) -> None:
+        self.checking -= 1
+        entry.checking = False
+        if good:
+            entry.fresh_until = self.pool.clock() + self.pool.config.check_after
+        else:
+            self.lose(entry, in_use=False)
+        self.restock(entry)
 
     def reset(self, entry: Entry[C]) -> None:
         """Have one that came back cleaned; it is offered when it is clean."""
         self.returning += 1
-        self.start(self._reset(entry))
+        self.start(self._reset(entry), lambda: self._was_reset(entry, clean=False))
 
     async def _reset(self, entry: Entry[C]) -> None:
+        self._begin()
         clean = False
         try:
             async with asyncio.timeout(self.pool.config.check_timeout):
@@ -251,18 +270,25 @@ class Supply(Generic[C]):
         except Exception as error:
             self.recovery.last_error = describe(error, self.pool.config.scrub)
         finally:
-            self.returning -= 1
-            if clean:
-                entry.fresh_until = self.pool.clock() + self.pool.config.check_after
-            elif self.backend.is_closed(entry.connection):
-                self.lose(entry, in_use=False)
-            else:
-                entry.condemn("dirty")
-            self.restock(entry)
+            self._was_reset(entry, clean=clean)
+
+    def _was_reset(self, entry: Entry[C], *, clean: bool) -> None:
+        self.returning -= 1
+        if clean:
+            entry.fresh_until = self.pool.clock() + self.pool.config.check_after
+        elif self.backend.is_closed(entry.connection):
+            self.lose(entry, in_use=False)
+        else:
+            entry.condemn("dirty")
+        self.restock(entry)
 
     def restock(self, entry: Entry[C]) -> None:
         """Offer a connection that nobody holds, or close it when its time is over."""
         if self.pool.clock() >= entry.expires_at:
+            # All seats of a shared client go with the first one that is returned too late, else
+            # constant use would keep it alive for ever.
+            entry.condemn("lifetime")
+            self.withdraw(entry)
             self.retire(entry)
         else:
             self.pool.offer(entry)
@@ -310,6 +336,8 @@ class Supply(Generic[C]):
 
     def retire(self, entry: Entry[C]) -> None:
         """Close one that nobody holds, or give up one seat of a shared client."""
+        if entry not in self.entries:
+            return  # dropped, while a step that would not end still had it
         entry.seats -= 1
         if entry.seats:
             self.size -= 1
@@ -324,10 +352,11 @@ class Supply(Generic[C]):
         else:
             self.closing += 1
             self.budget.start_closing()
-            self.start(self._close(entry))
+            self.start(self._close(entry), lambda: self._closed(entry, said_goodbye=False))
 
     async def _close(self, entry: Entry[C]) -> None:
         # The permit is kept until the server knows: it counts a connection until then.
+        self._begin()
         said_goodbye = False
         try:
             async with asyncio.timeout(self.pool.config.close_timeout):
@@ -336,11 +365,14 @@ class Supply(Generic[C]):
         except Exception as error:
             self.recovery.last_error = describe(error, self.pool.config.scrub)
         finally:
-            self.closing -= 1
-            if not said_goodbye:
-                self._terminate(entry)
-            self._gone(entry, closed=True)
-            self.pool.pump()
+            self._closed(entry, said_goodbye=said_goodbye)
+
+    def _closed(self, entry: Entry[C], *, said_goodbye: bool) -> None:
+        self.closing -= 1
+        if not said_goodbye:
+            self._terminate(entry)
+        self._gone(entry, closed=True)
+        self.pool.pump()
 
     def _terminate(self, entry: Entry[C]) -> None:
         try:
@@ -360,18 +392,18 @@ class Supply(Generic[C]):
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        self.return_spare()
+        self.satisfied()
         for task in list(self._connects):
             task.cancel()
 
     async def finish(self, timeout: float) -> None:
         """Wait for the steps under way; drop what is left after ``timeout`` seconds."""
-        late = set(self._tasks)
         for patience in (timeout, LAST_PATIENCE):
-            if late:
-                _, late = await asyncio.wait(late, timeout=patience)
-            late |= self._tasks
-            for task in late:
+            deadline = self.pool.loop.time() + patience
+            # A step may end by starting another: a reset that fails ends in a close.
+            while self._tasks and self.pool.loop.time() < deadline:
+                await asyncio.wait(set(self._tasks), timeout=deadline - self.pool.loop.time())
+            for task in list(self._tasks):
                 task.cancel()
         for entry in list(self.entries):
             self.drop(entry)
@@ -396,11 +428,12 @@ class Supply(Generic[C]):
             self.budget.end_connecting()
         for _ in range(self.closing):
             self.budget.give(closed=True)
-        self.budget.give(self.size - self.closing + self._spare)
-        self.size = self.connecting = self.closing = self._spare = 0
+        self.budget.give(self.size - self.closing)
+        self.size = self.connecting = self.closing = 0
         self.entries.clear()
         self._tasks.clear()
         self._connects.clear()
+        self._unbegun.clear()
 
 
 def describe(error: BaseException, scrub: Callable[[str], str]) -> str:

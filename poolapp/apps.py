@@ -1,0 +1,22 @@
+"""What happens when Django starts: read ``POOLS``, listen, register the checks. Never connects."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.core.checks import register
+from django.core.signals import setting_changed
+
+from poolapp import conf, integrations, monitoring
+from poolapp.checks import check_pools
+
+
+class PoolsConfig(AppConfig):
+    name = "poolapp"
+    verbose_name = "Connection pools"
+
+    def ready(self) -> None:
+        conf.configure()
+        monitoring.listen()
+        integrations.connect()
+        register(check_pools, "poolapp")
+        setting_changed.connect(conf.on_setting_changed, dispatch_uid="poolapp.conf")

@@ -1,0 +1,199 @@
+"""What may be wrong with a PostgreSQL alias, found without connecting."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from poolapp.core.backend import Problem
+from poolapp.core.config import Location, PoolConfig
+
+OWN = frozenset({"init"})
+"""Options of ours; all others are the driver's."""
+
+_ELSEWHERE = {
+    "connect_timeout": "CONNECT_TIMEOUT of the alias bounds a connect",
+    "dsn": "give the URL as LOCATION",
+    "loop": "each event loop has a pool of its own",
+    "max_inactive_connection_lifetime": "use IDLE_TIMEOUT of the alias",
+    "max_queries": "use MAX_LIFETIME of the alias",
+    "max_size": "use MAX_SIZE of the alias",
+    "min_size": "use MIN_SIZE of the alias",
+    "reset": "a connection that may have been changed is reset by the pool itself",
+    "setup": "use 'init', which is called once for each new connection",
+    "sslmode": "use 'ssl', or ?sslmode= in LOCATION",
+    "application_name": "put it into 'server_settings', or ?application_name= in LOCATION",
+    "search_path": "put it into 'server_settings'",
+}
+"""Names that users of other pools and drivers reach for."""
+
+_LIBPQ_ONLY = frozenset(
+    {
+        "channel_binding", "connect_timeout", "fallback_application_name", "gssdelegation",
+        "gssencmode", "hostaddr", "keepalives", "keepalives_count", "keepalives_idle",
+        "keepalives_interval", "load_balance_hosts", "replication", "require_auth", "requirepeer",
+        "sslcertmode", "sslcompression", "sslcrldir", "sslsni", "tcp_user_timeout",
+    }
+)  # fmt: skip
+"""What libpq understands in a URL and asyncpg would send to the server as a setting of its."""
+
+
+def problems(config: PoolConfig) -> Iterator[Problem]:
+    locations = config.where()
+    if len(locations) != 1:
+        yield Problem(
+            setting="LOCATION",
+            message="is missing" if not locations else "is a list of several URLs",
+            hint="Give one URL, such as 'postgresql://user:password@host:5432/name'; several hosts "
+            "stand in it with commas between them.",
+        )
+    for location in locations[:1]:
+        yield from _location_problems(location)
+    yield from _option_problems(config.options)
+
+
+def _location_problems(location: Location) -> Iterator[Problem]:
+    if location.scheme not in ("postgres", "postgresql"):
+        yield Problem(
+            setting="LOCATION",
+            message=f"has the scheme {location.scheme!r}",
+            hint="A PostgreSQL URL starts with 'postgresql://'.",
+        )
+    try:
+        hosts(location)
+    except ValueError as error:
+        yield Problem(
+            setting="LOCATION",
+            message=f"can't be read: {error}",
+            hint="Several hosts are written 'host1:5432,host2:5432', a socket's folder "
+            "'postgresql:///name?host=/run/postgresql'. Percent-encode '/', '?' and '#' in a "
+            "password.",
+        )
+    driver = _driver_parameters()
+    for name in location.query:
+        if name in _LIBPQ_ONLY:
+            yield Problem(
+                setting="LOCATION",
+                message=f"has the parameter {name!r}, which libpq knows and asyncpg doesn't",
+                hint="Remove it; CONNECT_TIMEOUT of the alias bounds a connect."
+                if name == "connect_timeout"
+                else "Remove it.",
+            )
+        elif name in driver - _IN_QUERY:
+            yield Problem(
+                setting="LOCATION",
+                message=f"has the parameter {name!r}, which is no parameter of a URL",
+                hint=f"Move it to OPTIONS[{name!r}].",
+            )
+
+
+_IN_QUERY = frozenset(
+    {
+        "database", "gsslib", "host", "krbsrvname", "passfile", "password", "port", "service",
+        "target_session_attrs", "user",
+    }
+)  # fmt: skip
+"""Of the driver's parameters, those it reads from a URL."""
+
+
+def hosts(location: Location) -> list[tuple[str, int]]:
+    """The servers that may be tried, in their order; none where the driver looks for them itself
+    (a service file, ``PGHOST``, the usual sockets). Raises ValueError for a bad port."""
+    query = location.query
+    if location.address:
+        found = location.hosts(_port(query.get("port", "5432")))
+    elif query.get("host"):
+        names = query["host"].split(",")
+        ports = [_port(port) for port in query.get("port", "5432").split(",")]
+        if len(ports) == 1:
+            ports *= len(names)
+        if len(ports) != len(names):
+            raise ValueError("there must be one port, or as many ports as hosts")
+        found = list(zip(names, ports, strict=True))
+    else:
+        return []
+    if not all(host for host, _ in found):
+        raise ValueError("a host's name is empty")
+    return found
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise ValueError("a port is a number from 1 to 65535")
+    return int(text)
+
+
+def _option_problems(options: Mapping[str, Any]) -> Iterator[Problem]:
+    known = _driver_parameters() - {"dsn", "loop"} | OWN
+    for name, value in options.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = _ELSEWHERE.get(name)
+            if hint is None:
+                hint = f"did you mean {close[0]!r}?" if close else "remove it"
+            yield Problem(
+                setting=f"OPTIONS[{name!r}]",
+                message="is not an option of asyncpg.connect()",
+                hint=f"{hint[0].upper()}{hint[1:]}{'' if hint.endswith('?') else '.'}",
+            )
+        elif name in _EXPECTED and value is not None:
+            fits, wanted = _EXPECTED[name]
+            if not fits(value):
+                yield Problem(
+                    setting=f"OPTIONS[{name!r}]",
+                    message=f"must be {wanted}",
+                    hint=f"It is {type(value).__name__!r} now, or out of range."
+                    if name != "init"
+                    else "Write 'async def init(connection): ...' and give it or its dotted path.",
+                )
+
+
+def _driver_parameters() -> frozenset[str]:
+    try:
+        import asyncpg
+    except ImportError:  # whoever asks reports a missing driver by itself
+        return frozenset()
+    return frozenset(inspect.signature(asyncpg.connect).parameters)
+
+
+def load_init(init: Any) -> Callable[..., Any]:
+    """The hook, which may be given by its dotted path; raises ImportError, AttributeError or
+    ValueError when there is none."""
+    found = pkgutil.resolve_name(init) if isinstance(init, str) else init
+    if not callable(found):
+        raise ValueError("OPTIONS['init'] is not callable")
+    return found  # type: ignore[no-any-return]
+
+
+def _is_init(value: object) -> bool:
+    try:
+        return inspect.iscoroutinefunction(load_init(value))
+    except (ImportError, AttributeError, ValueError):
+        return False
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_settings(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(each, str) for each in [*value, *value.values()]
+    )
+
+
+_EXPECTED: dict[str, tuple[Callable[[object], bool], str]] = {
+    "command_timeout": (_is_number, "a number of seconds above 0"),
+    "init": (_is_init, "an async function, or the dotted path of one"),
+    "max_cacheable_statement_size": (_is_count, "a number of bytes, 0 or more"),
+    "max_cached_statement_lifetime": (_is_count, "a number of seconds, 0 or more"),
+    "server_settings": (_is_settings, "a dict of strings to strings"),
+    "statement_cache_size": (_is_count, "a number of statements, 0 or more"),
+}

@@ -1,0 +1,109 @@
+"""Daphne sends no lifespan messages; its Twisted reactor says goodbye instead.
+
+When the reactor stops, Daphne cancels every request at once. So the requests that run under
+``PoolLifespan`` are kept out of its reach: they end first, then the pools are closed, and the
+reactor waits for both, because what its ``before shutdown`` triggers return is waited for (what
+those of ``during`` return is not).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from twisted.internet import defer, tcp
+from twisted.internet import reactor as installed
+
+from poolapp.core.registry import pools
+
+logger = logging.getLogger("poolapp.asgi")
+
+reactor: Any = installed  # Twisted's annotations name its interfaces, not what stands here
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+GRACE = 10.0
+"""Seconds that requests have to end, unless an alias has a longer ``CLOSE_TIMEOUT``."""
+
+
+class Goodbye:
+    """Ends what runs, in its order, when the reactor stops."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self._arranged = False
+        self._requests: set[asyncio.Task[None]] = set()
+
+    def arrange(self) -> None:
+        """Have the reactor call ``_stop``, before Daphne's own trigger, which is added later."""
+        if not self._arranged:
+            self._arranged = True
+            reactor.addSystemEventTrigger("before", "shutdown", self._stop)
+
+    def _stop(self) -> defer.Deferred[None]:
+        self.stopping = True
+        ports: list[Any] = [each for each in reactor.getReaders() if isinstance(each, tcp.Port)]
+        for port in ports:
+            port.stopListening()
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self._end()))
+
+    async def _end(self) -> None:
+        if self._requests:
+            _, late = await asyncio.wait(set(self._requests), timeout=_patience())
+            if late:
+                logger.warning("%d requests did not end in time and were cancelled", len(late))
+            for task in late:
+                task.cancel()
+        await pools.close_all()
+
+    def wrap(self, application: Application) -> Application:
+        """Run requests so that the reactor's stop does not cut them short."""
+
+        async def see_through(scope: Message, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or not reactor.running:
+                await application(scope, receive, send)
+            elif self.stopping:
+                await _refuse(send)
+            else:
+                await self._finish(application, scope, receive, send)
+
+        return see_through
+
+    async def _finish(
+        self, application: Application, scope: Message, receive: Receive, send: Send
+    ) -> None:
+        task = asyncio.ensure_future(application(scope, receive, send))
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not self.stopping:  # the client went away
+                task.cancel()
+            await asyncio.wait([task])
+            if task.cancelled():
+                raise
+            await task
+
+
+async def _refuse(send: Send) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 503,
+            "headers": [(b"retry-after", b"1"), (b"connection", b"close")],
+        }
+    )
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _patience() -> float:
+    return max([GRACE, *(pools.config(alias).close_timeout for alias in pools)])
+
+
+goodbye = Goodbye()

@@ -1,0 +1,16 @@
+"""The demo's addresses."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+from project import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("search", views.results, name="search"),
+    path("entry/<str:qualified_name>/", views.entry, name="entry"),
+    path("pools/", include("poolapp.urls")),
+    path("admin/", admin.site.urls),
+]

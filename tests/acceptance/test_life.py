@@ -1,0 +1,823 @@
+"""How pools end, are changed while they work, and go with their loops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import random
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from poolapp.core.exceptions import BackendUnavailable, PoolClosed, PoolError, PoolPaused
+from poolapp.core.registry import Registry
+from tests.fake import (
+    KINDS,
+    SWEEP,
+    FakePool,
+    FakeServer,
+    VirtualLoop,
+    all_can_be_held,
+    config_of,
+    lab,
+    make_pool,
+    quiet,
+    run_virtual,
+    settled,
+    turns,
+    virtual,
+)
+
+
+async def hold(pool: FakePool, seconds: float = 0.0) -> None:
+    async with pool.acquire():
+        await asyncio.sleep(seconds)
+
+
+async def outcome(task: asyncio.Task[Any]) -> BaseException | None:
+    await asyncio.wait([task])
+    return task.exception()
+
+
+# -- 25: close -------------------------------------------------------------------------------------
+
+
+@KINDS
+@virtual
+async def test_close_refuses_waiters_at_once_and_waits_for_borrowers(shared: bool) -> None:
+    """Scenario 25: close refuses who waits at once, and waits for who holds."""
+    async with lab(shared=shared, max_size=1, close_timeout=10) as pool:
+        borrower = asyncio.create_task(hold(pool, 3))
+        await turns(3)
+        waiter = asyncio.create_task(hold(pool))
+        await turns(2)
+        started = pool.loop.time()
+        closing = asyncio.create_task(pool.close())
+        refused = await outcome(waiter)
+        assert isinstance(refused, PoolClosed)
+        assert str(refused) == "pool 'fake' is being closed"
+        assert pool.loop.time() == started
+        with pytest.raises(PoolClosed, match="pool 'fake' is closed"):
+            await pool.acquire()
+        assert pool.stats().state == "closing"
+        await closing
+        assert pool.loop.time() == pytest.approx(started + 3)
+        assert await outcome(borrower) is None
+        assert pool.witness.names("released", "closed", "pool_closed", "aborted") == [
+            "released", "closed", "pool_closed",
+        ]  # fmt: skip
+        assert pool.witness.details("refused") == [["closed"], ["closed"]]
+
+
+@KINDS
+@virtual
+async def test_close_aborts_after_its_timeout_and_names_the_holders(shared: bool) -> None:
+    """Scenario 25: after CLOSE_TIMEOUT the connections are cut, and the holders named."""
+    async with lab(shared=shared, max_size=2, close_timeout=4) as pool:
+        stays = asyncio.create_task(hold(pool, 1000), name="stays")
+        goes = asyncio.create_task(hold(pool, 1))
+        await turns(3)
+        started = pool.loop.time()
+        await pool.close()
+        assert pool.loop.time() == pytest.approx(started + 4)
+        ((leases,),) = pool.witness.details("aborted")
+        (lease,) = leases
+        assert lease.holder == "stays (hold)"
+        assert "test_life.py" in lease.site
+        assert pool.witness.closed_because()["aborted"] == (0 if shared else 1)
+        settled(pool)
+        assert await outcome(goes) is None
+        stays.cancel()
+        await asyncio.wait([stays])
+        assert stays.cancelled(), "a release to a closed pool is no error"
+        assert pool.in_use == 0
+
+
+@KINDS
+@virtual
+async def test_close_with_a_timeout_of_its_own(shared: bool) -> None:
+    """Scenario 25: close(timeout=0) waits for nobody."""
+    async with lab(shared=shared) as pool:
+        lease = await pool.acquire()
+        started = pool.loop.time()
+        await pool.close(timeout=0)
+        assert pool.loop.time() == started
+        assert not lease.connection.open
+        lease.release()
+        with pytest.raises(PoolError):
+            _ = lease.connection
+
+
+@KINDS
+def test_close_during_connect(shared: bool) -> None:
+    """Scenario 25: close during connect, swept over the turns: who waits is refused, the connect
+    ends, nothing is granted after the close."""
+    for turn in SWEEP:
+        for stubborn in (False, True):
+            run_virtual(_close_during_connect(shared, turn, stubborn))
+
+
+async def _close_during_connect(shared: bool, turn: int, stubborn: bool) -> None:
+    async with lab(shared=shared) as pool:
+        if stubborn:
+            pool.server.create.stubborn()
+            pool.loop.call_later(0.5, pool.server.create.open)
+        else:
+            pool.server.create.slow(turns=20)
+        tasks = [asyncio.create_task(hold(pool)) for _ in range(3)]
+        await turns(turn)
+        closing = asyncio.create_task(pool.close())
+        late = asyncio.create_task(hold(pool))
+        await closing
+        granted = pool.counters.acquired
+        settled(pool)
+        for task in [*tasks, late]:
+            assert isinstance(await outcome(task), PoolClosed | None)
+        assert pool.counters.acquired == granted, "it lent after it was closed"
+        assert pool.server.open == []
+        assert pool.budget.connecting == 0
+
+
+@KINDS
+def test_close_in_the_turn_in_which_a_step_begins(shared: bool) -> None:
+    """Scenario 25: a step that is cancelled before its first turn costs no permit."""
+
+    async def close_at_once(before: int) -> None:
+        async with lab(shared=shared) as pool:
+            await turns(before)
+            closing = pool.close_soon(0)
+            task = asyncio.create_task(hold(pool))
+            await turns(before)
+            await closing
+            await asyncio.wait([task])
+
+    for before in range(4):
+        run_virtual(close_at_once(before))
+
+
+@KINDS
+@virtual
+async def test_close_twice_and_at_the_same_time(shared: bool) -> None:
+    """Scenario 25: whoever closes again waits for the same end."""
+    async with lab(shared=shared) as pool:
+        borrower = asyncio.create_task(hold(pool, 3))
+        await turns(3)
+        started = pool.loop.time()
+        await asyncio.gather(pool.close(), pool.close(), pool.close())
+        assert pool.loop.time() == pytest.approx(started + 3)
+        await pool.close()
+        assert pool.witness.count("pool_closed") == 1
+        await borrower
+
+
+@KINDS
+@virtual
+async def test_cancelled_close_goes_on(shared: bool) -> None:
+    """Scenario 25: cancelling who closes cancels no close."""
+    async with lab(shared=shared) as pool:
+        borrower = asyncio.create_task(hold(pool, 3))
+        await turns(3)
+        closer = asyncio.create_task(pool.close())
+        await turns(2)
+        closer.cancel()
+        await borrower
+        await quiet(pool)
+        assert pool.state == "closed"
+
+
+@KINDS
+def test_close_that_the_loops_end_cancels_is_taken_up_again(shared: bool) -> None:
+    """Scenario 25: the end of a loop cancels all tasks, the pool's own too; its generator closes
+    what they left."""
+    registry, server = _registry(shared=shared)
+    for turn in range(12):
+
+        async def main(turn: int = turn) -> None:
+            pool = registry["fake"]
+            asyncio.create_task(hold(pool, 1000))  # type: ignore[arg-type]  # noqa: RUF006
+            await turns(turn)
+            pool.close_soon()
+            await turns(turn // 2)
+
+        with contextlib.suppress(asyncio.CancelledError):
+            run_virtual_with_leftovers(main())
+        assert registry.count() == 0
+        assert server.open == []
+        assert registry._plans["fake"].budget.used == 0
+
+
+@KINDS
+@pytest.mark.parametrize("step", ["create", "check", "reset", "close"])
+def test_loop_that_ends_within_a_step(shared: bool, step: str) -> None:
+    """Scenario 31: whatever step the end of the loop falls into, no permit is lost."""
+    registry, server = _registry(shared=shared, resets=not shared, max_lifetime=20)
+    gate = getattr(server, step)
+    for turn in range(30):
+
+        async def main(turn: int = turn) -> None:
+            pool = registry["fake"]
+            await hold(pool)  # type: ignore[arg-type]
+            await asyncio.sleep(10 if step != "close" else 30)
+            gate.slow(turns=8)
+            if step == "create":
+                pool.drain()
+            asyncio.create_task(hold(pool, 1))  # type: ignore[arg-type]  # noqa: RUF006
+            await turns(turn)
+
+        run_virtual_with_leftovers(main())
+        gate.ok()
+        assert registry._plans["fake"].budget.used == 0, turn
+        assert registry._plans["fake"].budget.connecting == 0, turn
+        assert registry.count() == 0
+        assert server.open == []
+    assert server.broken_rules == []
+
+
+# -- 26, 27, 28: verbs -----------------------------------------------------------------------------
+
+
+@KINDS
+@virtual
+async def test_reset_evicts_waiters_with_a_retryable_error(shared: bool) -> None:
+    """Scenario 26: who waits gets a retryable error, idle connections are cut, and those in use
+    when they come back."""
+    async with lab(shared=shared, max_size=2) as pool:
+        first = await pool.acquire()
+        second = await pool.acquire()
+        waiter = asyncio.create_task(hold(pool))
+        await turns(2)
+        second.release()
+        await waiter
+        third = await pool.acquire()
+        waiter = asyncio.create_task(hold(pool))
+        await turns(2)
+        pool.reset()
+        evicted = await outcome(waiter)
+        assert isinstance(evicted, BackendUnavailable)
+        assert evicted.retryable
+        assert str(evicted) == "pool 'fake' was reset; try again"
+        assert pool.witness.details("was_reset") == [[1]]
+        assert pool.in_use == 2
+        old = {first.connection, third.connection}
+        assert all(connection.open for connection in old)
+        first.release()
+        third.release()
+        assert all(not connection.open for connection in old)
+        async with pool.acquire() as connection:
+            assert connection not in old
+        await all_can_be_held(pool)
+        assert pool.stats().generation == 2
+        assert "terminate" in " ".join(pool.server.calls), "no goodbye to a server in doubt"
+
+
+@KINDS
+@virtual
+async def test_reset_during_connect_drops_what_it_yields(shared: bool) -> None:
+    """Scenario 26: a connection that was begun before the reset is of the old generation."""
+    async with lab(shared=shared, max_size=1) as pool:
+        pool.server.create.hold()
+        early = asyncio.create_task(hold(pool))
+        await turns(3)
+        pool.reset()
+        assert isinstance(await outcome(early), BackendUnavailable)
+        late = asyncio.create_task(hold(pool))
+        pool.server.create.open()
+        await late
+        assert pool.server.created == 2
+        assert not pool.server.connections[0].open
+
+
+@KINDS
+@virtual
+async def test_drain_replaces_without_an_error(shared: bool) -> None:
+    """Scenario 26: drain closes what is idle, and the rest as it comes back; nobody notices."""
+    async with lab(shared=shared, max_size=3) as pool:
+        lease = await pool.acquire()
+        others = [asyncio.create_task(hold(pool)) for _ in range(2)]
+        await asyncio.gather(*others)
+        pool.drain()
+        await quiet(pool)
+        assert pool.server.open == [lease.connection]
+        assert pool.in_use == 1
+        await hold(pool)
+        lease.release()
+        await quiet(pool)
+        assert not lease.pool.server.connections[0].open
+        assert set(pool.witness.closed_because()) == {"drained"}
+        await all_can_be_held(pool)
+
+
+@KINDS
+@virtual
+async def test_pause_and_resume_keep_the_timeouts(shared: bool) -> None:
+    """Scenario 27: acquires of a paused pool wait in their order, and their timeouts run."""
+    async with lab(shared=shared, max_size=2, acquire_timeout=5) as pool:
+        await hold(pool)
+        holder = await pool.acquire()
+        pool.pause()
+        pool.pause()
+        assert pool.state == "paused"
+        started = pool.loop.time()
+        served: list[str] = []
+
+        async def wait(name: str, timeout: float) -> None:
+            async with pool.acquire(timeout=timeout):
+                served.append(name)
+
+        short = asyncio.create_task(wait("short", 2))
+        tasks = [asyncio.create_task(wait(name, 60)) for name in "abc"]
+        error = await outcome(short)
+        assert isinstance(error, PoolPaused)
+        assert pool.loop.time() == pytest.approx(started + 2)
+        assert str(error).startswith("pool 'fake' is paused and gave no connection within 2 s")
+        with pytest.raises(PoolPaused):
+            await pool.acquire(timeout=0)
+        assert holder.connection.open
+        holder.release()
+        await asyncio.sleep(1)
+        assert served == []
+        pool.resume()
+        pool.resume()
+        await asyncio.gather(*tasks)
+        assert served == ["a", "b", "c"]
+        assert pool.witness.names("paused", "resumed") == ["paused", "resumed"]
+        await all_can_be_held(pool)
+
+
+@KINDS
+@virtual
+async def test_paused_pool_can_be_reset_and_closed(shared: bool) -> None:
+    """Scenario 27: pausing stops neither a reset nor a close, and both let the waiters know."""
+    async with lab(shared=shared, acquire_timeout=60) as pool:
+        await hold(pool)
+        pool.pause()
+        waiter = asyncio.create_task(hold(pool))
+        await turns(2)
+        pool.reset()
+        assert isinstance(await outcome(waiter), BackendUnavailable)
+        waiter = asyncio.create_task(hold(pool))
+        await turns(2)
+        await pool.close()
+        assert isinstance(await outcome(waiter), PoolClosed)
+        pool.resume()
+        assert pool.state == "closed"
+
+
+@KINDS
+@virtual
+async def test_resize_up_and_down_under_load(shared: bool) -> None:
+    """Scenario 28: growing helps who waits at once; shrinking closes what is too much as it comes
+    back; nobody notices."""
+    registry, server = _registry(shared=shared, max_size=2, max_connecting=10)
+    pool = registry["fake"]
+    at_once: dict[int, int] = {}
+    dice = random.Random(1)
+
+    async def customer() -> None:
+        for _ in range(100):
+            async with pool.acquire(timeout=60):
+                await asyncio.sleep(dice.random() * 0.01)
+
+    customers = [asyncio.create_task(customer()) for _ in range(20)]
+    for size in (2, 8, 3, 1, 6):
+        registry.resize("fake", max_size=size)
+        assert pool.config.max_size == pool.stats().max_size == size
+        await asyncio.sleep(0.1)
+        at_once[size] = pool.in_use
+        assert pool.size <= size
+    assert at_once == {2: 2, 8: 8, 3: 3, 1: 1, 6: 6}
+    await asyncio.gather(*customers)
+    await all_can_be_held(pool)  # type: ignore[arg-type]
+    await registry.close_all()
+    assert server.broken_rules == []
+
+
+@virtual
+async def test_resize_of_min_size_opens_and_keeps() -> None:
+    """Scenario 28: a greater MIN_SIZE is opened at once, a smaller one lets go when idle."""
+    registry, _ = _registry(max_size=10, idle_timeout=100)
+    pool = registry["fake"]
+    await hold(pool)  # type: ignore[arg-type]
+    registry.resize("fake", min_size=4)
+    await quiet(pool)  # type: ignore[arg-type]
+    assert pool.idle == 4
+    registry.resize("fake", min_size=1)
+    await asyncio.sleep(200)
+    assert pool.idle == 1
+    await registry.close_all()
+
+
+# -- 29: misuse ------------------------------------------------------------------------------------
+
+
+@KINDS
+@virtual
+async def test_double_release_is_a_clear_error(shared: bool) -> None:
+    """Scenario 29: a double release says where the lease came from, and takes nothing."""
+    async with lab(shared=shared, max_size=2) as pool:
+        lease = await pool.acquire()
+        lease.release()
+        other = await pool.acquire()
+        with pytest.raises(PoolError, match=r"was released before: .*test_life.py:\d+ in"):
+            pool.release(lease)
+        with pytest.raises(PoolError, match="was released before"):
+            lease.release()
+        assert pool.in_use == 1
+        other.release()
+        await all_can_be_held(pool)
+
+
+@KINDS
+@virtual
+async def test_wrong_pool_release_is_a_clear_error(shared: bool) -> None:
+    """Scenario 29: a lease goes back to the pool it is of."""
+    async with lab(shared=shared) as pool, lab(shared=shared, alias="other") as other:
+        lease = await pool.acquire()
+        with pytest.raises(PoolError, match="a lease of pool 'fake' was released to pool 'other'"):
+            other.release(lease)
+        with pytest.raises(PoolError, match=r"release\(\) takes the lease .* not 'FakeConnection'"):
+            pool.release(lease.connection)  # type: ignore[arg-type]
+        async with lab(shared=shared) as namesake:
+            with pytest.raises(PoolError, match="another pool of 'fake'"):
+                namesake.release(lease)
+        assert pool.in_use == 1
+        pool.release(lease)
+
+
+@KINDS
+@virtual
+async def test_lease_is_entered_once_at_a_time(shared: bool) -> None:
+    """Scenario 29: a lease that is held, or waited for, is not entered by a second task: neither
+    loses its connection."""
+    async with lab(shared=shared, max_size=2) as pool:
+        lease = pool.acquire()
+        async with lease:
+            with pytest.raises(PoolError, match="held already"):
+                await asyncio.create_task(_await(lease))
+            assert len(pool.leases()) == 1
+        assert pool.leases() == []
+        async with lease:
+            pass
+        pool.drain()
+        await quiet(pool)
+        both = await asyncio.gather(_await(lease), _await(lease), return_exceptions=True)
+        assert sorted(type(each).__name__ for each in both) == ["Lease", "PoolError"]
+        lease.release()
+        assert pool.in_use == 0
+        await all_can_be_held(pool)
+
+
+async def _await(lease: Any) -> Any:
+    return await lease
+
+
+def test_pool_of_another_loop_is_a_clear_error() -> None:
+    """Scenario 29: a pool, or a lease, that was carried to another loop says so."""
+    registry, _ = _registry()
+    kept: list[Any] = []
+
+    async def keep() -> None:
+        kept.append(registry["fake"])
+        kept.append(await registry["fake"].acquire())
+
+    async def use() -> None:
+        with pytest.raises(PoolError, match="belongs to another event loop; ask for pools"):
+            await kept[0].acquire()
+        with pytest.raises(PoolError, match="another event loop"):
+            kept[1].release()
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(keep())
+        thread = threading.Thread(target=second.run, args=[use()])
+        failures: list[BaseException] = []
+        with _collecting(failures):
+            thread.start()
+            thread.join()
+        assert failures == []
+        second.run(use_in_the_same_thread(kept[0]))
+    assert registry.count() == 0
+
+
+async def use_in_the_same_thread(pool: Any) -> None:
+    with pytest.raises(PoolError, match="belongs to another event loop"):
+        await pool.acquire()
+
+
+@contextlib.contextmanager
+def _collecting(failures: list[BaseException]) -> Iterator[None]:
+    hook, threading.excepthook = (
+        threading.excepthook,
+        lambda args: failures.append(args.exc_value or RuntimeError()),
+    )
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
+
+
+# -- 30: lifetimes ---------------------------------------------------------------------------------
+
+
+@virtual
+async def test_lifetimes_are_spread() -> None:
+    """Scenario 30: connections that were opened together don't all end together."""
+    dice = random.Random(4)
+    async with lab(
+        max_size=20, max_connecting=20, max_lifetime=1000, idle_timeout=1e9, random=dice.random
+    ) as pool:
+        await asyncio.gather(*(hold(pool, 0.1) for _ in range(20)))
+        ends = []
+        started = pool.loop.time()
+        while pool.loop.time() < started + 1100:
+            await asyncio.sleep(5)
+            closed = pool.witness.closed_because()["lifetime"]
+            ends += [pool.loop.time() - started] * (closed - len(ends))
+        assert len(ends) == 20
+        assert 940 < ends[0]
+        assert ends[-1] < 1030
+        assert len(set(ends)) > 3
+
+
+@KINDS
+@virtual
+async def test_lifetime_is_enforced_under_constant_load(shared: bool) -> None:
+    """Scenario 30: connections that are never idle are replaced all the same."""
+    async with lab(shared=shared, max_size=3, max_lifetime=10) as pool:
+        until = pool.loop.time() + 100
+
+        async def customer(number: int) -> None:
+            while pool.loop.time() < until:
+                async with pool.acquire(timeout=60) as connection:
+                    await connection.query(0.5 + number * 0.01)
+
+        await asyncio.gather(*(customer(number) for number in range(9)))
+        expected = 9 if shared else 27
+        assert expected <= pool.witness.closed_because()["lifetime"] <= expected * 1.4
+        assert pool.stats().timed_out == 0
+
+
+@KINDS
+@virtual
+async def test_idle_shrink_keeps_min_size(shared: bool) -> None:
+    """Scenario 30: idle ones above MIN_SIZE are closed after IDLE_TIMEOUT; MIN_SIZE stay."""
+    async with lab(
+        shared=shared, min_size=2, max_size=6, idle_timeout=60, max_lifetime=1e6, max_connecting=6
+    ) as pool:
+        await asyncio.gather(*(hold(pool, 1) for _ in range(6)))
+        assert pool.idle == 6
+        await asyncio.sleep(45)
+        assert pool.idle == 6
+        await asyncio.sleep(45)
+        assert pool.idle == pool.budget.used == 2
+        await asyncio.sleep(500)
+        assert pool.idle == 2
+        if not shared:
+            assert pool.witness.closed_because() == {"idle": 4}
+
+
+@KINDS
+@virtual
+async def test_min_size_is_kept(shared: bool) -> None:
+    """Scenario 30: MIN_SIZE is opened with the first acquire, and again after a loss, a drain and
+    an outage, though nobody asks."""
+    async with lab(shared=shared, min_size=3, max_size=5) as pool:
+        assert pool.server.created == 0
+        await hold(pool)
+        await quiet(pool)
+        assert pool.idle == 3
+        pool.drain()
+        await quiet(pool)
+        assert pool.idle == 3
+        pool.server.create.fail(times=4)
+        pool.server.kill_all()
+        await asyncio.sleep(5)
+        assert pool.idle == 3
+        assert pool.stats().connect_failed == 4
+
+
+# -- 31, 32, 34: loops and threads -----------------------------------------------------------------
+
+
+def _registry(**settings: Any) -> tuple[Registry, FakeServer]:
+    registry = Registry()
+    server = FakeServer()
+    registry.register("fake", config_of(server=server, **settings))
+    return registry, server
+
+
+def run_virtual_with_leftovers(main: Any) -> None:
+    """Run on a loop that ends like any other, with tasks still running."""
+    complaints: list[Any] = []
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.get_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        runner.run(main)
+    gc.collect(1)
+    assert not complaints
+
+
+@KINDS
+def test_loop_that_ends_without_a_close_closes_its_pools(shared: bool) -> None:
+    """Scenario 31: 100 × asyncio.run: the connections are closed, the registry is empty."""
+    registry, server = _registry(shared=shared)
+
+    async def main() -> None:
+        await asyncio.gather(*(hold(registry["fake"]) for _ in range(20)))  # type: ignore[arg-type]
+        assert registry.count() == 1
+
+    for _ in range(100):
+        asyncio.run(main())
+        assert registry.count() == 0
+        assert server.open == []
+    assert registry._plans["fake"].budget.used == 0
+    assert registry._loops == {}
+    assert registry._guards == {}
+    assert server.count("abandon") == 0, "they were closed while their loop ran"
+
+
+@KINDS
+def test_loop_closed_by_hand_is_noticed_at_the_next_look_up(shared: bool) -> None:
+    """Scenario 31: a loop that was closed without finalising its generators."""
+    registry, server = _registry(shared=shared, max_size=2)
+
+    async def main() -> None:
+        pool = registry["fake"]
+        await all_can_be_held(pool)  # type: ignore[arg-type]
+        await pool.acquire()
+
+    async def other() -> None:
+        await all_can_be_held(registry["fake"])  # type: ignore[arg-type]
+
+    for _ in range(3):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main())
+        loop.close()
+    assert len(server.open) == (1 if shared else 2)
+    asyncio.run(other())
+    assert server.open == []
+    assert server.broken_rules == []
+    assert registry.count() == 0
+    assert registry._plans["fake"].budget.used == 0
+
+
+@KINDS
+def test_each_loop_has_a_pool_of_its_own_and_is_freed(shared: bool) -> None:
+    """Scenario 32: a second loop gets its own pool; loops, pools and connections are freed; a new
+    loop at a reused address never gets the old pool."""
+    registry, _ = _registry(shared=shared)
+    loops: list[weakref.ref[Any]] = []
+    addresses: set[int] = set()
+    reused = 0
+
+    async def main() -> None:
+        nonlocal reused
+        loop = asyncio.get_running_loop()
+        reused += id(loop) in addresses
+        addresses.add(id(loop))
+        pool = registry["fake"]
+        assert pool.loop is loop
+        assert pool is registry["fake"]
+        assert pool.counters.acquired == 0, "a new loop got an old pool"
+        await hold(pool)  # type: ignore[arg-type]
+        loops.append(weakref.ref(loop))
+        loops.append(weakref.ref(pool))
+
+    for _ in range(50):
+        asyncio.run(main())
+    gc.collect()
+    assert [each for each in loops if each() is not None] == []
+    assert reused > 0, "no address was reused, so nothing was tried"
+
+
+def test_eight_loops_in_eight_threads_open_and_close_at_once() -> None:
+    """Scenario 34: 8 loops in 8 threads opening and closing at once."""
+    registry, server = _registry(max_size=4, max_connecting=4)
+    for alias in ("a", "b", "c"):
+        registry.register(alias, config_of(alias, server=server, max_size=4))
+    failures: list[BaseException] = []
+    ready = threading.Barrier(9)
+
+    async def main(number: int) -> None:
+        for alias in list(registry):
+            await hold(registry[alias])  # type: ignore[arg-type]
+        registry.info()
+        if number % 2:
+            await registry["a"].close()
+
+    def thread(number: int) -> None:
+        ready.wait()
+        try:
+            for _ in range(25):
+                asyncio.run(main(number))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=thread, args=[number]) for number in range(8)]
+    for each in threads:
+        each.start()
+    ready.wait()
+    while any(each.is_alive() for each in threads):
+        registry.info()
+        registry.all(initialized_only=True)
+        registry.drain("a")
+    for each in threads:
+        each.join()
+    assert failures == []
+    assert registry.count() == 0
+    assert server.open == []
+    assert [plan.budget.used for plan in registry._plans.values()] == [0, 0, 0, 0]
+
+
+def test_close_all_while_other_loops_come_and_go() -> None:
+    """Scenario 34: close_all from one loop, while the loops of other threads end and begin."""
+    registry, server = _registry(max_size=16, max_connecting=16)
+    failures: list[BaseException] = []
+    over = threading.Event()
+
+    async def visit() -> None:
+        with contextlib.suppress(PoolClosed):
+            await hold(registry["fake"])  # type: ignore[arg-type]
+
+    def thread() -> None:
+        try:
+            for _ in range(40):
+                asyncio.run(visit())
+        except BaseException as error:
+            failures.append(error)
+
+    async def close() -> None:
+        while not over.is_set():
+            await asyncio.wait_for(registry.close_all(), 20)
+
+    threads = [threading.Thread(target=thread) for _ in range(4)]
+    closer = threading.Thread(target=lambda: _note(failures, close()))
+    for each in [*threads, closer]:
+        each.start()
+    for each in threads:
+        each.join()
+    over.set()
+    closer.join()
+    assert failures == []
+    assert registry.count() == 0
+    assert server.open == []
+
+
+def _note(failures: list[BaseException], main: Any) -> None:
+    try:
+        asyncio.run(main)
+    except BaseException as error:
+        failures.append(error)
+
+
+# -- 36 --------------------------------------------------------------------------------------------
+
+
+@KINDS
+@virtual
+async def test_slow_connect_of_one_alias_delays_no_other(shared: bool) -> None:
+    """Scenario 36: a slow connect of one alias delays no other alias."""
+    registry, slow = _registry(shared=shared)
+    registry.register("quick", config_of("quick", shared=shared))
+    slow.create.slow(seconds=2)
+    waiting = asyncio.create_task(hold(registry["fake"]))  # type: ignore[arg-type]
+    await turns(3)
+    started = asyncio.get_running_loop().time()
+    await hold(registry["quick"])  # type: ignore[arg-type]
+    assert asyncio.get_running_loop().time() == started
+    await waiting
+    await registry.close_all()
+
+
+@virtual
+async def test_configurations_that_differ_never_share_a_pool() -> None:
+    """Scenario 37, on the fake: another size, password or option is another pool."""
+    registry = Registry()
+    server = FakeServer()
+    config = config_of(server=server)
+    registry.configure({"fake": config})
+    first = registry["fake"]
+    await hold(first)  # type: ignore[arg-type]
+    registry.configure({"fake": config.replace()})
+    assert registry["fake"] is first
+    registry.configure({"fake": config.replace(max_size=3)})
+    second = registry["fake"]
+    assert second is not first
+    await hold(second)  # type: ignore[arg-type]
+    await quiet(second)  # type: ignore[arg-type]
+    assert first.state == "closed"
+    assert second.budget is not first.budget
+    await registry.close_all()
+
+
+def test_make_pool_is_what_the_registry_makes() -> None:
+    """The lab's pools are those of the registry, but for the passed clock and dice."""
+
+    async def main() -> None:
+        registry, _ = _registry()
+        assert type(registry["fake"]) is type(made := make_pool())
+        await asyncio.gather(registry.close_all(), made.close())
+
+    asyncio.run(main())

@@ -1,0 +1,98 @@
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from poolapp.devservices.services import all_services
+from tests.servers import SESSION, PostgresServer, Session
+
+_numbers = itertools.count(1)
+
+
+class Services:
+    """What a test may do to the session's servers; afterwards they are all there again."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._paused: set[str] = set()
+        self._touched = False
+
+    def kill(self, name: str) -> None:
+        """End a server as a power cut would."""
+        self._need(name)
+        self._session.supervisor.kill(name)
+
+    def restart(self, name: str) -> None:
+        """Start it (again) on the same port and the same data."""
+        self._need(name)
+        self._session.supervisor.restart(name)
+
+    def pause(self, name: str) -> None:
+        """Freeze it: connections stay open and nothing answers."""
+        self._need(name)
+        self._paused.add(name)
+        self._session.supervisor.pause(name)
+
+    def resume(self, name: str) -> None:
+        self._need(name)
+        self._session.supervisor.resume(name)
+        self._paused.discard(name)
+
+    def mend(self) -> None:
+        for name in self._paused:
+            self._session.supervisor.resume(name)
+        if self._touched:
+            self._session.supervisor.up()
+
+    def _need(self, name: str) -> None:
+        variable = self._session.supervisor.services[name].variable
+        if variable in self._session.environment:
+            pytest.skip(f"{variable} is set: that server is not ours to end")
+        self._touched = True
+
+
+@pytest.fixture(scope="session")
+def server_urls() -> dict[str, str]:
+    """Service name -> URL: postgres, redis, elasticsearch, s3, mongodb."""
+    services = all_services()
+    return {
+        each.name: os.environ[each.variable] for each in services if each.variable in os.environ
+    }
+
+
+@pytest.fixture
+def services(request: pytest.FixtureRequest) -> Iterator[Services]:
+    handle = Services(request.config.stash[SESSION])
+    yield handle
+    handle.mend()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(server_urls: dict[str, str]) -> str:
+    return server_urls["postgres"]
+
+
+@pytest.fixture
+async def pg_admin(postgres_url: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """A connection outside of every pool, to see what the server sees."""
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the test's own.
+
+    For server settings: `@pytest.mark.parametrize("postgres_server", [{"max_connections": 5}],
+    indirect=True)`.
+    """
+    settings = getattr(request, "param", {})
+    session = request.config.stash[SESSION]
+    server = session.postgres(f"postgres-{next(_numbers)}", settings)
+    yield server
+    server.resume()
+    server.discard()
