@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from textwrap import dedent
 from typing import Final
 
 from django.utils.html import escape
@@ -45,11 +46,11 @@ def render_signature(signature: str) -> SafeString:
 
 
 def _blocks(text: str) -> Iterator[str]:
-    paragraphs = re.split(r"\n[ \t]*\n", text.strip("\n"))
+    paragraphs = re.split(r"\n[ \t]*\n", text.expandtabs().strip("\n"))
     code: list[str] = []  # neighbouring indented blocks are one
     for paragraph in paragraphs:
         lines = paragraph.strip("\n").splitlines()
-        if not lines:
+        if not paragraph.strip():
             continue
         if _is_code(lines):
             code.append("\n".join(lines))
@@ -87,7 +88,7 @@ def _is_sentence(lines: list[str]) -> bool:
 
 
 def _code_block(blocks: list[str]) -> str:
-    text = _dedent("\n\n".join(blocks))
+    text = dedent("\n\n".join(blocks))
     if ">>>" in text:
         return (
             f'<pre class="code doctest"><code>{_highlight(text, PythonConsoleLexer())}</code></pre>'
@@ -118,7 +119,7 @@ def _prose(lines: list[str]) -> Iterator[str]:
     elif _BULLET.match(lines[0].lstrip()):
         yield from _list(lines)
     elif _is_drawn(lines):
-        yield f'<pre class="code"><code>{escape(_dedent(chr(10).join(lines)))}</code></pre>'
+        yield f'<pre class="code"><code>{escape(dedent(chr(10).join(lines)))}</code></pre>'
     else:
         text = " ".join(line.strip() for line in lines)
         if text.endswith("::"):
@@ -154,11 +155,6 @@ def _inline(text: str) -> str:
         end = found.end()
     pieces.append(escape(text[end:]))
     return "".join(pieces)
-
-
-def _dedent(text: str) -> str:
-    margin = min(len(line) - len(line.lstrip()) for line in text.splitlines() if line.strip())
-    return "\n".join(line[margin:] for line in text.expandtabs().splitlines())
 
 
 def _signature_line(signature: str) -> str:

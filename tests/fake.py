@@ -346,6 +346,7 @@ class FakeServer:
         if not connection.open and call == "close":
             self.broken_rules.append(f"{connection} was closed twice")
         connection.open = False
+        connection.lost = None
 
 
 class PlainFakeBackend(BaseBackend[FakeConnection]):

@@ -161,6 +161,10 @@ class Pool(Generic[C]):
         now = self.clock()
         if self.state == "closed":
             raise PoolClosed(f"pool {self.alias!r} was closed")
+        if lease.entry is not None:  # two tasks waited for the same lease
+            self.in_use -= 1
+            self._supply.restock(entry)
+            raise PoolError(f"this lease of pool {self.alias!r} is held already")
         waited = now - started
         self.counters.queued += 1
         self.counters.waited.observe(waited)

@@ -165,7 +165,7 @@ class Registry:
         if plan is None:
             if alias in self.faults:
                 raise self.invalid(self.faults[alias])
-            known = ", ".join(map(repr, sorted(self._plans))) or "none"
+            known = ", ".join(map(repr, sorted({*self._plans, *self.faults}))) or "none"
             raise self.invalid(f"there is no pool {alias!r}; POOLS has {known}")
         return plan
 
@@ -331,8 +331,7 @@ class Registry:
             if pool.loop is here:
                 closing.append(pool.close(timeout=timeout))
             elif pool.loop.is_running():
-                elsewhere = asyncio.run_coroutine_threadsafe(pool.close(timeout=timeout), pool.loop)
-                closing.append(_result(elsewhere))
+                closing.append(_close_elsewhere(pool, timeout))
         await asyncio.gather(*closing)
 
     async def _close_loop(self, loop: asyncio.AbstractEventLoop, *, patience: float | None) -> None:
@@ -400,8 +399,29 @@ class _Imported:
         return made
 
 
-async def _result(elsewhere: Any) -> None:
-    await asyncio.wrap_future(elsewhere)
+async def _close_elsewhere(pool: Pool[Any], timeout: float | None) -> None:
+    """Close a pool on its own loop, in another thread.
+
+    That loop may end meanwhile: then it closes the pool itself, and cancels or forgets what it was
+    asked for. So this waits for the pool's end, and looks up now and then.
+    """
+    close = pool.close(timeout=timeout)
+    try:
+        asked = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(close, pool.loop))
+    except RuntimeError:  # the loop is closed
+        close.close()
+        return
+    while pool.state != "closed" and not pool.loop.is_closed():
+        if asked.done():
+            await asyncio.sleep(LOOK_UP)
+        else:
+            await asyncio.wait([asked], timeout=LOOK_UP)
+    if not asked.done():
+        close.close()
+
+
+LOOK_UP = 0.1
+"""Seconds after which the end of another thread's loop is noticed, at the latest."""
 
 
 pools = Registry()

@@ -411,6 +411,7 @@ class Supply(Generic[C]):
     def drop(self, entry: Entry[C]) -> None:
         """Terminate a live one whatever its state, with all its seats."""
         entry.condemn("aborted")
+        entry.reason = "aborted"  # whatever it was to be closed for
         self.entries.discard(entry)
         self._terminate(entry)
         self.size -= entry.seats - 1

@@ -153,7 +153,7 @@ def test_close_in_the_turn_in_which_a_step_begins(shared: bool) -> None:
             task = asyncio.create_task(hold(pool))
             await turns(before)
             await closing
-            await asyncio.wait([task])
+            assert isinstance(await outcome(task), PoolClosed)
 
     for before in range(4):
         run_virtual(close_at_once(before))

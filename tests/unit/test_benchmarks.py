@@ -10,7 +10,7 @@ import pytest
 FOLDER = Path(__file__).parents[2]
 
 PEERS = (
-    "bare", "reset", "deque", "semaphore", "semaphore_timeout", "psycopg", "psycopg_getconn",
+    "bare", "prometheus", "reset", "deque", "semaphore", "semaphore_timeout", "psycopg", "psycopg_getconn",
     "redis", "asyncpg", "asyncpg_noreset", "sqlalchemy",
 )  # fmt: skip
 
