@@ -25,7 +25,7 @@ class _ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(Entry)
 class EntryAdmin(_ReadOnly):
-    list_display = ("qualified_name", "kind", "module", "summary")
+    list_display = ("qualified_name", "kind", "summary")
     list_filter = ("kind",)
     search_fields = ("qualified_name", "summary")
     list_per_page = 50

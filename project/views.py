@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 
 from project.docstring import render_docstring, render_signature
 from project.kinds import PLURALS, Kind
-from project.search import InvalidQuery, Query, Results, search, suggest
+from project.search import LONGEST_QUERY, InvalidQuery, Query, Results, search, suggest
 from project.stores import StoreUnavailable, postgres, search_engine
 
 type_of_view = Callable[..., Coroutine[Any, Any, HttpResponse]]
@@ -44,7 +44,7 @@ def page(view: type_of_view) -> type_of_view:
             return await view(request, *args, **kwargs)
         except StoreUnavailable as outage:
             seconds = max(1, math.ceil(outage.retry_after))
-            context = {"outage": outage, "seconds": seconds}
+            context = {"outage": outage, "seconds": seconds, "query": _asked(request)}
             template = _template(request, "503.html", "project/_outage.html")
             response = render(request, template, context, status=503)
             response.headers["Retry-After"] = str(seconds)
@@ -86,7 +86,8 @@ async def results(request: HttpRequest) -> HttpResponse:
         query = Query.parse(request.GET)
     except InvalidQuery as error:
         template = _template(request, "400.html", "project/_invalid.html")
-        return render(request, template, {"message": str(error)}, status=400)
+        context = {"message": str(error), "query": _asked(request)}
+        return render(request, template, context, status=400)
     found, milliseconds = None, 0.0
     if not query.is_empty:
         started = perf_counter()
@@ -177,6 +178,11 @@ async def _no_entry(request: HttpRequest, name: str) -> HttpResponse:
 def _template(request: HttpRequest, whole: str, fragment: str) -> str:
     """Search as you type asks for a page's inner part only."""
     return fragment if "X-Fragment" in request.headers else whole
+
+
+def _asked(request: HttpRequest) -> Query:
+    """The question alone, for the search field of a page without an answer."""
+    return Query(text=request.GET.get("q", "")[:LONGEST_QUERY])
 
 
 def _breadcrumbs(qualified_name: str) -> list[tuple[str, str]]:

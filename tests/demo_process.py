@@ -111,6 +111,17 @@ def devservices(folder: Path, function: str, *names: str) -> Any:
     return json.loads(result.stdout)
 
 
+def discard(folder: Path) -> None:
+    """Stop the servers of `folder` and delete their data, also what is kept beside it."""
+    code = (
+        "import sys; from pathlib import Path; from poolapp import devservices;"
+        "devservices.down(folder=Path(sys.argv[1]), discard=True)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(folder)], cwd=PROJECT, env=environment(folder), check=True
+    )
+
+
 def processes_of(folder: Path) -> list[str]:
     """The command lines of all living processes that were started for `folder`."""
     found = []

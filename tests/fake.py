@@ -100,7 +100,7 @@ def run_virtual(main: Coroutine[Any, Any, None]) -> None:
         runner.run(main)
         assert not asyncio.all_tasks(loop), "tasks were left behind"
     gc.collect(1)
-    assert not complaints
+    assert complaints == []
 
 
 async def turns(count: int) -> None:
@@ -172,7 +172,7 @@ class Loops:
         gc.collect(1)
         if kind is None:
             assert not left, "tasks were left behind"
-            assert not self.complaints
+            assert self.complaints == []
 
 
 # -- the server ------------------------------------------------------------------------------------

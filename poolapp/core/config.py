@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 T = TypeVar("T")
 
@@ -224,7 +225,15 @@ class PoolConfig:
     def scrub(self, text: str) -> str:
         """The text with every secret of this configuration replaced by ``***``."""
         for value in self.secrets():
-            for form in (value, quote(value), quote(value, safe="")):
+            # As it is, in a URL, in a query, and as Python and JSON quote it.
+            for form in (
+                value,
+                quote(value),
+                quote(value, safe=""),
+                quote_plus(value),
+                repr(value)[1:-1],
+                json.dumps(value)[1:-1],
+            ):
                 text = text.replace(form, HIDDEN)
         return text
 

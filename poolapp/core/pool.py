@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from asyncio import current_task, get_running_loop
+from asyncio import _get_running_loop, current_task, get_running_loop
 from collections.abc import Callable
 from random import random as system_random
 from threading import get_ident
@@ -27,7 +27,7 @@ from poolapp.core.exceptions import (
 from poolapp.core.lease import Entry, Lease
 from poolapp.core.queue import Queue
 from poolapp.core.stats import Counters, PoolStats, picture
-from poolapp.core.supply import Supply
+from poolapp.core.supply import Supply, describe
 
 if TYPE_CHECKING:
     from poolapp.core.config import PoolConfig
@@ -164,6 +164,7 @@ class Pool(Generic[C]):
         if lease.entry is not None:  # two tasks waited for the same lease
             self.in_use -= 1
             self._supply.restock(entry)
+            self._note_returned()
             raise PoolError(f"this lease of pool {self.alias!r} is held already")
         waited = now - started
         self.counters.queued += 1
@@ -187,11 +188,11 @@ class Pool(Generic[C]):
         lease.outer = outer = leases.get(lease.task)
         leases[lease.task] = lease
         self.counters.acquired += 1
-        try:
-            for heard in self.events.acquired:
+        for heard in self.events.acquired:
+            try:
                 heard(self, lease, waited)
-        except Exception:
-            self.events.failed("acquired")
+            except Exception:
+                self.events.failed("acquired")
         if outer is not None:
             self.counters.nested += 1
             self.events.emit("nested", self, lease, outer)
@@ -302,11 +303,11 @@ class Pool(Generic[C]):
             del self._leases[lease.task]
         else:
             self._forget(lease)
-        try:
-            for heard in self.events.released:
+        for heard in self.events.released:
+            try:
                 heard(self, lease, held)
-        except Exception:
-            self.events.failed("released")
+            except Exception:
+                self.events.failed("released")
         if lease.reported:
             self.events.emit("returned", self, lease, held)
         if (
@@ -327,7 +328,7 @@ class Pool(Generic[C]):
     ) -> None:
         """What a returned connection needs that can't just be lent again."""
         supply = self._supply
-        if error is not None and self.backend.breaks(entry.connection, error):
+        if error is not None and supply.ask(self.backend.breaks, entry.connection, error):
             if self.backend.shared:
                 entry.fresh_until = min(entry.fresh_until, now)
                 supply.restock(entry)
@@ -450,12 +451,9 @@ class Pool(Generic[C]):
     def tell(self, verb: str, *details: Any) -> None:
         """Call a verb from any thread: now on the pool's own loop, soon from elsewhere."""
         method = getattr(self, verb)
-        try:
-            if get_running_loop() is self.loop:
-                method(*details)
-                return
-        except RuntimeError:
-            pass
+        if _get_running_loop() is self.loop:
+            method(*details)
+            return
         try:
             self.loop.call_soon_threadsafe(method, *details)
         except RuntimeError:  # the loop is closed, and the pool with it
@@ -504,11 +502,22 @@ class Pool(Generic[C]):
         self.pump()
 
     async def ping(self) -> float:
-        """Borrow a connection, have the server answer; seconds of the answer alone."""
-        async with self.acquire(clean=True) as connection:
+        """Borrow a connection, have the server answer; seconds of the answer alone.
+
+        Raises what ``acquire`` raises, and BackendUnavailable when there is no good answer within
+        ``CHECK_TIMEOUT``; that connection is dropped then.
+        """
+        lease = self.acquire(clean=True)
+        async with lease as connection:
             started = self.clock()
-            async with asyncio.timeout(self.config.check_timeout):
-                await self.backend.check(connection)
+            try:
+                async with asyncio.timeout(self.config.check_timeout):
+                    await self.backend.check(connection)
+            except Exception as error:
+                assert lease.entry is not None
+                self._supply.lose(lease.entry, in_use=True)
+                said = describe(error, self.config.scrub)
+                raise BackendUnavailable(f"pool {self.alias!r}: no good answer: {said}") from None
             return self.clock() - started
 
     # -- housekeeping --------------------------------------------------------------------------

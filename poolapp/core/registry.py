@@ -29,7 +29,7 @@ T = TypeVar("T")
 class _Plan:
     """What one alias is made of: shared by its pools on all loops."""
 
-    __slots__ = ("backend", "budget", "config", "verified")
+    __slots__ = ("backend", "budget", "config", "paused", "verified")
 
     def __init__(
         self, config: PoolConfig, backend: Callable[[PoolConfig], BaseBackend[Any]]
@@ -37,6 +37,7 @@ class _Plan:
         self.config = config
         self.backend = backend
         self.budget = Budget(config.max_size, config.max_connecting)
+        self.paused = False
         self.verified = not isinstance(backend, _Imported)
         """Whether ``verify`` had nothing to say of it, or needs not be asked."""
 
@@ -214,6 +215,8 @@ class Registry:
                     loop=loop,
                     on_closed=self._closed,
                 )
+                if plan.paused:
+                    pool.pause()
                 if plan.config.loops == "shared" and not self._home.is_here():
                     for name in kind.crossing:
                         setattr(pool, name, partial(self.arun, self._call, alias, name))
@@ -275,11 +278,13 @@ class Registry:
         self._tell(alias, "reset")
 
     def pause(self, alias: str) -> None:
-        """``Pool.pause`` on every loop."""
+        """``Pool.pause`` on every loop, those that come later included."""
+        self._plan(alias).paused = True
         self._tell(alias, "pause")
 
     def resume(self, alias: str) -> None:
         """``Pool.resume`` on every loop."""
+        self._plan(alias).paused = False
         self._tell(alias, "resume")
 
     def resize(
@@ -416,7 +421,7 @@ async def _close_elsewhere(pool: Pool[Any], timeout: float | None) -> None:
             await asyncio.sleep(LOOK_UP)
         else:
             await asyncio.wait([asked], timeout=LOOK_UP)
-    if not asked.done():
+    if pool.loop.is_closed() and not asked.done():
         close.close()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from poolapp.core.backend import BaseBackend
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from poolapp.core.pool import Pool
 
 C = TypeVar("C")
+
+logger = logging.getLogger("poolapp.backends")
 
 LIFETIME_JITTER = 0.05
 """Share of MAX_LIFETIME that is taken off at random, so that connections opened together don't
@@ -53,15 +57,17 @@ class Supply(Generic[C]):
         self.connecting = 0
         self.checking = 0
         self.returning = 0
-        self.closing = 0
+        self.leaving: set[Entry[C]] = set()
+        """Those that are being closed."""
         self.starved = False
         """Whether a permit was asked for in vain: the budget hands the next one over by itself."""
         self._hungry = False
         """Whether the budget knows that."""
         self._retry: asyncio.TimerHandle | None = None
         self._probe_due = False
+        self._abandoned = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unbegun: dict[asyncio.Task[None], Callable[[], None]] = {}
+        self._begun: set[asyncio.Task[None] | None] = set()
         self._connects: set[asyncio.Task[None]] = set()
 
     @property
@@ -76,20 +82,29 @@ class Supply(Generic[C]):
         # nothing runs then, not even a ``finally``: ``unbegun`` settles its accounts.
         task = self.pool.loop.create_task(step)
         self._tasks.add(task)
-        self._unbegun[task] = unbegun
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, unbegun))
         return task
 
     def _begin(self) -> None:
         """The first thing a step does."""
-        del self._unbegun[asyncio.current_task()]  # type: ignore[arg-type]
+        self._begun.add(asyncio.current_task())
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, unbegun: Callable[[], None], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._connects.discard(task)
-        unbegun = self._unbegun.pop(task, None)
-        if unbegun is not None:
+        if task in self._begun:
+            self._begun.discard(task)
+        else:
             unbegun()
+
+    def ask(self, question: Callable[..., object], *details: object) -> bool:
+        """What the adapter says, and yes when it fails to say: its fault costs a connection, not
+        a slot."""
+        try:
+            return bool(question(*details))
+        except Exception:
+            logger.exception("%s failed", question.__qualname__)
+            return True
 
     # -- opening ------------------------------------------------------------------------------
 
@@ -177,10 +192,12 @@ class Supply(Generic[C]):
             self.client = entry
         if pool.state in ("closing", "closed"):
             entry.condemn("shutdown")
-        self.backend.watch(connection, lambda: self.went_away(entry))
+        self.ask(self.backend.watch, connection, lambda: self.went_away(entry))
         self.restock(entry)
 
     def _connect_ended(self, *, opened: bool) -> None:
+        if self._abandoned:
+            return
         self.connecting -= 1
         self.budget.end_connecting()
         if not opened:
@@ -202,7 +219,7 @@ class Supply(Generic[C]):
         pool.events.emit("connect_failed", pool, text)
         if opened:
             pool.events.emit("breaker_opened", pool, self.recovery.failures)
-        if alone and (self.recovery.is_open or self.backend.is_hopeless(error)):
+        if alone and (self.recovery.is_open or self.ask(self.backend.is_hopeless, error)):
             pool.turn_away_unavailable()
         if self._probe_due:
             self.retry_later()
@@ -247,6 +264,8 @@ class Supply(Generic[C]):
             self._checked(entry, good=good)
 
     def _checked(self, entry: Entry[C], *, good: bool) -> None:
+        if self._abandoned:
+            return
         self.checking -= 1
         entry.checking = False
         if good:
@@ -273,10 +292,12 @@ class Supply(Generic[C]):
             self._was_reset(entry, clean=clean)
 
     def _was_reset(self, entry: Entry[C], *, clean: bool) -> None:
+        if self._abandoned:
+            return
         self.returning -= 1
         if clean:
             entry.fresh_until = self.pool.clock() + self.pool.config.check_after
-        elif self.backend.is_closed(entry.connection):
+        elif self.ask(self.backend.is_closed, entry.connection):
             self.lose(entry, in_use=False)
         else:
             entry.condemn("dirty")
@@ -350,7 +371,7 @@ class Supply(Generic[C]):
             self._terminate(entry)
             self._gone(entry)
         else:
-            self.closing += 1
+            self.leaving.add(entry)
             self.budget.start_closing()
             self.start(self._close(entry), lambda: self._closed(entry, said_goodbye=False))
 
@@ -368,7 +389,9 @@ class Supply(Generic[C]):
             self._closed(entry, said_goodbye=said_goodbye)
 
     def _closed(self, entry: Entry[C], *, said_goodbye: bool) -> None:
-        self.closing -= 1
+        if self._abandoned:
+            return
+        self.leaving.discard(entry)
         if not said_goodbye:
             self._terminate(entry)
         self._gone(entry, closed=True)
@@ -419,26 +442,32 @@ class Supply(Generic[C]):
         self._gone(entry)
 
     def abandon(self) -> None:
-        """The loop is closed: drop the sockets and give the permits back; nothing is awaited."""
-        for entry in self.entries:
+        """The loop is closed: drop the sockets and give the permits back; nothing is awaited.
+
+        The tasks of steps under way are collected some time, and their ``finally`` run then, when
+        all is accounted for.
+        """
+        self._abandoned = True
+        for entry in self.entries | self.leaving:
             try:
                 self.backend.abandon(entry.connection)
             except Exception as error:
                 self.recovery.last_error = describe(error, self.pool.config.scrub)
         for _ in range(self.connecting):
             self.budget.end_connecting()
-        for _ in range(self.closing):
+        for _ in self.leaving:
             self.budget.give(closed=True)
-        self.budget.give(self.size - self.closing)
-        self.size = self.connecting = self.closing = 0
+        self.budget.give(self.size - len(self.leaving))
+        self.size = self.connecting = 0
         self.entries.clear()
+        self.leaving.clear()
         self._tasks.clear()
         self._connects.clear()
-        self._unbegun.clear()
+        self._begun.clear()
 
 
 def describe(error: BaseException, scrub: Callable[[str], str]) -> str:
     """The error's class and message in one line, without secrets."""
-    text = " ".join(str(error).split())
+    text = " ".join(scrub(str(error)).split())
     name = type(error).__name__
-    return scrub(f"{name}: {text}" if text else name)
+    return f"{name}: {text}" if text else name

@@ -14,7 +14,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from tests.demo_process import DemoProcess, devservices, processes_of
+from tests.demo_process import DemoProcess, devservices, discard, processes_of
 
 CLIENTS = 64
 REQUESTS = 1_000
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     """A folder in which nothing was ever started."""
     folder = tmp_path / "devservices"
     yield folder
-    devservices(folder, "down")
+    discard(folder)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]
     demo = start(tmp_path_factory.mktemp("demo"))
     assert demo.stop(signal.SIGINT) == 0
     yield demo
-    devservices(demo.folder, "down")
+    discard(demo.folder)
 
 
 @pytest.fixture

@@ -166,13 +166,12 @@ async def test_no_waiters_allowed_still_lends_what_is_idle(shared: bool) -> None
 async def test_timeout_per_call(shared: bool) -> None:
     """Scenario 10: the timeout of a call takes the place of ACQUIRE_TIMEOUT, shorter or longer."""
     loop = asyncio.get_running_loop()
-    async with lab(shared=shared, max_size=1, acquire_timeout=5, leak_after=1000) as pool:
-        async with pool.acquire():
-            for timeout in (0.25, 30):
-                started = loop.time()
-                with pytest.raises(PoolTimeout, match=f"within {timeout:g} s"):
-                    await pool.acquire(timeout=timeout)
-                assert loop.time() - started == pytest.approx(timeout)
+    async with lab(shared=shared, max_size=1, acquire_timeout=5) as pool, pool.acquire():
+        for timeout in (0.25, 30):
+            started = loop.time()
+            with pytest.raises(PoolTimeout, match=f"within {timeout:g} s"):
+                await pool.acquire(timeout=timeout)
+            assert loop.time() - started == pytest.approx(timeout)
 
 
 @KINDS

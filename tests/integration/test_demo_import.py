@@ -16,7 +16,7 @@ from elasticsearch import AsyncElasticsearch
 
 from project.importing import IMPORT_LOCK
 from project.stores import INDEX
-from tests.demo_process import PROJECT, devservices, environment
+from tests.demo_process import PROJECT, devservices, discard, environment
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run(folder, "migrate", "--verbosity=0")
     assert "Imported" in run(folder, "import_stdlib").stdout
     yield folder
-    run(folder, "devservices", "down")
+    discard(folder)
 
 
 def command(*arguments: str) -> list[str]:

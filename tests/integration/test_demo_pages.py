@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.demo_process import DemoProcess, devservices
+from tests.demo_process import DemoProcess, devservices, discard
 
 HOSTILE = [
     '"><script>alert(1)</script>',
@@ -27,8 +27,10 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("demo")
+    yield folder
+    discard(folder)
 
 
 @pytest.fixture(scope="module")
@@ -311,6 +313,7 @@ def test_without_elasticsearch_searching_says_so_and_entries_are_still_there(
 
     assert search.status_code == 503
     assert "Elasticsearch is unavailable" in search.text
+    assert 'value="queue"' in search.text
     assert int(search.headers["Retry-After"]) >= 1
     assert "Traceback" not in search.text
     assert entry.status_code == 200
