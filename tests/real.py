@@ -230,3 +230,5 @@ class Proxy:
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+        else:  # TLS has no half-closed connections
+            writer.close()

@@ -50,7 +50,8 @@ class CircuitOpen(BackendUnavailable):
     ``retry_after`` is the number of seconds until the next connect is tried.
     """
 
-    def __init__(self, message: str, *, retry_after: float) -> None:
+    # The default is for pickle, which calls with the message alone and sets the rest.
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 

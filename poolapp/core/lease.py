@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from types import CodeType, FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from poolapp.core.exceptions import PoolError
 
@@ -71,6 +71,9 @@ class Lease(Generic[C]):
         "_code", "_lasti", "clean", "entry", "outer", "pool", "reported", "since", "task",
         "timeout",
     )  # fmt: skip
+
+    lasting: ClassVar[bool] = False
+    """True in a subclass whose leases are meant to be held for long: they are never leaks."""
 
     def __init__(self, pool: Pool[C], timeout: float | None, clean: bool, frame: FrameType) -> None:
         self.pool = pool

@@ -543,7 +543,9 @@ class Pool(Generic[C]):
         """
         now = self.clock()
         for lease in self.leases():
-            if not lease.reported and now - lease.since >= self.config.leak_after:
+            if lease.reported or lease.lasting:
+                continue
+            if now - lease.since >= self.config.leak_after:
                 lease.reported = True
                 self.counters.leaked += 1
                 self.events.emit("leaked", self, lease, now - lease.since)
