@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from poolapp.core.exceptions import PoolError
+from poolapp.core.exceptions import PoolClosed, PoolError
 
 T = TypeVar("T")
 
@@ -27,27 +27,11 @@ class Home:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, started if need be."""
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            return loop
-        with self._lock:
-            if self._loop is None or self._loop.is_closed():
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=_run_forever, args=(self._loop,), name="poolapp", daemon=True
-                )
-                self._thread.start()
-            return self._loop
+        self._thread: _Thread | None = None
 
     def is_here(self) -> bool:
         """Whether the caller runs on this loop's thread."""
-        return self._thread is not None and self._thread is threading.current_thread()
+        return self._thread is threading.current_thread()
 
     def run(
         self, function: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **named: Any
@@ -55,11 +39,12 @@ class Home:
         """Call an async function from sync code and wait for what it returns.
 
         An interrupt of the waiting thread (Ctrl-C) cancels the coroutine, waits for its end and
-        goes on. Raises PoolError where waiting would block an event loop.
+        goes on. Raises PoolError where waiting would block an event loop, PoolClosed when the loop
+        ends meanwhile, as it does with the process.
         """
         _refuse_to_block(function)
         context = contextvars.copy_context()
-        call = _Call(self.loop, function, args, named, context)
+        call = self._started().call(function, args, named, context)
         try:
             error = call.result.exception()
         except BaseException:
@@ -68,7 +53,10 @@ class Home:
             raise
         _take_over(context)
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error, call  # its traceback holds this frame
         value: T = call.result.result()
         return value
 
@@ -82,7 +70,7 @@ class Home:
         if self.is_here():
             return await function(*args, **named)
         context = contextvars.copy_context()
-        call = _Call(self.loop, function, args, named, context)
+        call = self._started().call(function, args, named, context)
         ended = asyncio.wrap_future(call.result)
         try:
             await asyncio.wait([ended])
@@ -93,17 +81,85 @@ class Home:
                 ended.exception()
             raise
         _take_over(context)
-        value: T = ended.result()
+        try:
+            value: T = ended.result()
+        finally:
+            del ended, call
         return value
 
     def stop(self, patience: float) -> None:
-        """End the loop as ``asyncio.run`` would, finalising its generators, and join the thread."""
-        loop, thread = self._loop, self._thread
-        self._loop = self._thread = None
-        if loop is None or thread is None or loop.is_closed():
+        """End the loop as ``asyncio.run`` would, finalising its generators, and join the thread,
+        for ``patience`` seconds at most. The next call starts another."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop(patience)
+
+    def _started(self) -> _Thread:
+        thread = self._thread
+        if thread is not None and not thread.ended:
+            return thread
+        with self._lock:
+            if self._thread is None or self._thread.ended:
+                self._thread = _Thread()
+                self._thread.start()
+            return self._thread
+
+
+class _Thread(threading.Thread):
+    """Runs one loop, and answers every call that was made of it, also when it ends."""
+
+    def __init__(self) -> None:
+        super().__init__(name="poolapp", daemon=True)
+        self.ended = False
+        self._loop = asyncio.new_event_loop()
+        self._calls: set[_Call] = set()
+
+    def call(
+        self,
+        function: Callable[..., Coroutine[Any, Any, Any]],
+        args: tuple[Any, ...],
+        named: dict[str, Any],
+        context: contextvars.Context,
+    ) -> _Call:
+        call = _Call(self._loop, self._calls, function, args, named)
+        self._calls.add(call)
+        try:
+            self._loop.call_soon_threadsafe(call.start, context, context=context)
+        except RuntimeError:  # the loop has been closed this very moment
+            call.refuse()
+        if self.ended:
+            # Nobody may look at the calls any more. An answer that was given already stays.
+            call.refuse()
+        return call
+
+    def run(self) -> None:
+        loop = self._loop
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            for call in list(self._calls):
+                call.interrupt()
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+            self.ended = True
+            for call in list(self._calls):
+                call.refuse()
+
+    def stop(self, patience: float) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        except RuntimeError:  # it is closed
             return
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(patience)
+        self.join(patience)
 
 
 class _Call:
@@ -112,19 +168,23 @@ class _Call:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        unanswered: set[_Call],
         function: Callable[..., Coroutine[Any, Any, Any]],
         args: tuple[Any, ...],
         named: dict[str, Any],
-        context: contextvars.Context,
     ) -> None:
         self.result: Result = concurrent.futures.Future()
         self._loop = loop
+        self._unanswered = unanswered
         self._task: asyncio.Task[tuple[Any, BaseException | None]] | None = None
         self._cancelled = False
+        self._interrupted = False
         self._work = (function, args, named)
-        loop.call_soon_threadsafe(self._start, context, context=context)
 
-    def _start(self, context: contextvars.Context) -> None:
+    def start(self, context: contextvars.Context) -> None:
+        if self._interrupted:
+            self.refuse()
+            return
         self._task = self._loop.create_task(self._guarded(), context=context)
         self._task.add_done_callback(self._tell)
         if self._cancelled:
@@ -139,8 +199,12 @@ class _Call:
             return None, error
 
     def _tell(self, task: asyncio.Task[tuple[Any, BaseException | None]]) -> None:
+        self._unanswered.discard(self)
         if task.cancelled():
-            self.result.set_exception(asyncio.CancelledError())
+            if self._interrupted and not self._cancelled:
+                self.refuse()
+            else:
+                self.result.set_exception(asyncio.CancelledError())
             return
         error = task.exception()
         if error is None:
@@ -151,28 +215,31 @@ class _Call:
             self.result.set_exception(error)
 
     def cancel(self) -> None:
+        """Called from another thread."""
+
         def cancel() -> None:
             self._cancelled = True
             if self._task is not None:
                 self._task.cancel()
 
-        self._loop.call_soon_threadsafe(cancel)
+        try:
+            self._loop.call_soon_threadsafe(cancel)
+        except RuntimeError:  # the loop is closed, and the call answered
+            pass
 
+    def interrupt(self) -> None:
+        """The loop is about to end, and cancels its tasks."""
+        self._interrupted = True
 
-def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
+    def refuse(self) -> None:
+        """Answer that the loop has ended, unless there is an answer."""
+        self._unanswered.discard(self)
+        try:
+            self.result.set_exception(
+                PoolClosed("the process's pool loop has ended, as it does with the process")
+            )
+        except concurrent.futures.InvalidStateError:
+            pass
 
 
 def _refuse_to_block(function: Callable[..., Any]) -> None:

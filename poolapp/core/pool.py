@@ -7,6 +7,7 @@ import sys
 import time
 from asyncio import _get_running_loop, current_task, get_running_loop
 from collections.abc import Callable
+from contextvars import Context
 from random import random as system_random
 from threading import get_ident
 from types import TracebackType
@@ -527,7 +528,8 @@ class Pool(Generic[C]):
         if self._sweeper is None:
             config = self.config
             every = min(config.leak_after, config.idle_timeout, config.max_lifetime, 60.0) / 4
-            self._sweeper = self.loop.call_later(max(every, 0.01), self._sweep_again)
+            # A timer that sets itself again would keep the context of the first borrower.
+            self._sweeper = Context().run(self.loop.call_later, max(every, 0.01), self._sweep_again)
 
     def _sweep_again(self) -> None:
         self._sweeper = None

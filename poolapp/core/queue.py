@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from contextvars import Context
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -46,7 +47,8 @@ class Queue(Generic[T]):
         deadline = self._loop.time() + patience
         self.waiters[waiter] = (deadline, patience)
         if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._expire_due)
+            # In an empty context: it sets itself again, and would keep this caller's.
+            self._timer = Context().run(self._loop.call_at, deadline, self._expire_due)
         return waiter
 
     def join_for(self, patience: float) -> tuple[asyncio.Future[T], asyncio.TimerHandle]:

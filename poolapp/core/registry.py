@@ -344,7 +344,11 @@ class Registry:
         await asyncio.gather(*(pool.close(timeout=patience) for pool in list(pools.values())))
         with self._lock:
             self._loops.pop(loop, None)
-            self._guards.pop(loop, None)
+            guard = self._guards.pop(loop, None)
+        if guard is not None and not guard.ag_running:  # type: ignore[attr-defined]
+            # It was not the guard that called: else it would be finalised later, by a task that
+            # a loop at its end may not run any more.
+            await guard.aclose()
 
     def _closed(self, pool: Pool[Any]) -> None:
         with self._lock:

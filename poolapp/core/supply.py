@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -80,7 +81,10 @@ class Supply(Generic[C]):
     ) -> asyncio.Task[None]:
         # A loop's end cancels all tasks, the pool's too. Of one that has not had its first turn
         # nothing runs then, not even a ``finally``: ``unbegun`` settles its accounts.
-        task = self.pool.loop.create_task(step)
+        #
+        # In an empty context, since what a driver starts here outlives the borrower for whom it
+        # happens to be started, and must neither see nor keep that one's context variables.
+        task = Context().run(self.pool.loop.create_task, step)
         self._tasks.add(task)
         task.add_done_callback(partial(self._ended, unbegun))
         return task
@@ -235,7 +239,7 @@ class Supply(Generic[C]):
     def retry_later(self) -> None:
         if self._retry is None:
             delay = max(0.0, self.recovery.retry_at - self.pool.clock())
-            self._retry = self.pool.loop.call_later(delay, self._retry_now)
+            self._retry = Context().run(self.pool.loop.call_later, delay, self._retry_now)
 
     def _retry_now(self) -> None:
         self._retry = None

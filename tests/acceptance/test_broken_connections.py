@@ -570,12 +570,33 @@ class TestLeftovers:
         async with pool.acquire() as connection:
             pid = connection.get_server_pid()
             astray = asyncio.create_task(connection.execute("SELECT pg_sleep(60)"))
-            await asyncio.sleep(0)
+
+            async def asleep() -> Any:
+                return await pg_admin.fetchval(
+                    "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'", pid
+                )
+
+            await eventually(asleep)
         await self.assert_clean(pool)
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
             await astray
         assert pid not in await sessions(pg_admin, "poolapp:leftovers:%")
         assert pool.stats().closed == {"dirty": 1}
+
+
+async def test_a_goodbye_that_hangs_does_not_keep_the_slot(postgres_url: str) -> None:
+    """Scenario 24: a close in a black-holed network is given up after CHECK_TIMEOUT, not after all
+    of CLOSE_TIMEOUT."""
+    async with Proxy(*address(postgres_url)) as proxy:
+        settings = {"max_size": 1, "check_timeout": 0.1, "close_timeout": 600.0}
+        async with postgres_pool(through(proxy, postgres_url), **settings) as pool:
+            await pool.fetchval("SELECT 1")
+            proxy.fall_silent()
+            with heard(pool.alias) as events:
+                pool.drain()
+                await events.until(lambda: events.closed_because == ["drained"])
+            proxy.speak()
+            await all_can_be_held(pool)
 
 
 async def test_a_reset_that_hangs_loses_the_connection_not_the_slot(postgres_url: str) -> None:

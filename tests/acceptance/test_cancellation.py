@@ -15,17 +15,14 @@ from tests.fake import (
     SWEEP,
     FakePool,
     FakeServer,
-    Loops,
     Witness,
     all_can_be_held,
     lab,
     make_pool,
     quiet,
-    run_virtual,
     settled,
-    turns,
-    virtual,
 )
+from tests.virtual import Loops, run_virtual, turns, virtual
 
 
 async def borrow(pool: FakePool, seconds: float = 0.0) -> int:
@@ -352,6 +349,38 @@ async def _first_success(pool: FakePool) -> None:
         except (BackendUnavailable, PoolTimeout):
             await asyncio.sleep(1)
     raise AssertionError(f"it did not recover: {pool}")
+
+
+@KINDS
+@pytest.mark.parametrize("seed", range(40))
+def test_close_ends_any_storm(shared: bool, seed: int) -> None:
+    """Scenario 5, cut short: a close in the middle of the storm, and nothing is left."""
+
+    async def storm() -> None:
+        dice = random.Random(seed)
+        async with lab(
+            shared=shared,
+            resets=not shared,
+            max_size=3,
+            min_size=1,
+            check_after=0.01,
+            acquire_timeout=0.1,
+            check_timeout=0.1,
+            connect_timeout=0.1,
+            close_timeout=0.1,
+        ) as pool:
+            clients = [asyncio.create_task(_client_in_a_storm(pool, dice)) for _ in range(8)]
+            weather = asyncio.create_task(_weather(pool, dice))
+            await asyncio.sleep(dice.random())
+            await turns(dice.randrange(10))
+            await pool.close(timeout=dice.choice([0, None, 0.01]))
+            assert pool.state == "closed"
+            await asyncio.gather(*clients)
+            weather.cancel()
+            await asyncio.wait([weather])
+            assert weather.cancelled() or weather.exception() is None
+
+    run_virtual(storm())
 
 
 BEHAVIOURS = ("ok", "fail", "slow", "never")

@@ -9,7 +9,8 @@ import pytest
 
 from poolapp.core.exceptions import PoolTimeout, TooManyRequests
 from poolapp.core.pool import Pool
-from tests.fake import KINDS, all_can_be_held, lab, turns, virtual
+from tests.fake import KINDS, all_can_be_held, lab
+from tests.virtual import turns, virtual
 
 
 @KINDS

@@ -16,18 +16,15 @@ from tests.fake import (
     KINDS,
     FakePool,
     FakeServer,
-    Loops,
     Witness,
     all_can_be_held,
     config_of,
-    forget,
     lab,
     make_pool,
     quiet,
     settled,
-    turns,
-    virtual,
 )
+from tests.virtual import Loops, forget, turns, virtual
 
 # -- the budget over several loops -----------------------------------------------------------------
 

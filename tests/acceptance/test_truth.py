@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import sys
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -15,7 +16,8 @@ from poolapp.core.events import Observer
 from poolapp.core.exceptions import BackendUnavailable, CircuitOpen, PoolTimeout
 from poolapp.core.lease import Lease
 from poolapp.core.pool import Pool
-from tests.fake import KINDS, FakePool, Witness, lab, quiet, turns, virtual
+from tests.fake import KINDS, FakePool, Witness, lab, quiet
+from tests.virtual import turns, virtual
 
 
 async def hold(pool: FakePool, seconds: float = 0.0) -> None:
@@ -91,6 +93,20 @@ async def test_lease_of_a_task_that_ended_is_still_a_leak(shared: bool) -> None:
         assert lease.stack() == [lease.site]
         assert "forgetful" in lease.site
         assert repr(lease).startswith("<Lease of 'fake' by forgetful (")
+
+
+@KINDS
+@virtual
+async def test_lease_that_is_meant_to_last_is_no_leak(shared: bool) -> None:
+    """Scenario 38: a listener's connection is held for ever, and reported never."""
+
+    class Subscription(Lease[Any]):
+        lasting = True
+
+    async with lab(shared=shared, leak_after=10) as pool:
+        async with Subscription(pool, None, False, sys._getframe()):
+            await asyncio.sleep(100)
+        assert pool.stats().leaked == 0
 
 
 @KINDS

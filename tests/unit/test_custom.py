@@ -9,7 +9,7 @@ import pytest
 
 from poolapp.core.exceptions import BackendUnavailable, ConfigurationError
 from poolapp.core.registry import Registry
-from tests.fake import turns, virtual
+from tests.virtual import turns, virtual
 
 
 class Wire:

@@ -10,7 +10,8 @@ import pytest
 
 from poolapp.core.exceptions import PoolError
 from poolapp.core.lease import NEVER, Entry, Lease
-from tests.fake import KINDS, all_can_be_held, lab, virtual
+from tests.fake import KINDS, all_can_be_held, lab
+from tests.virtual import virtual
 
 
 @KINDS

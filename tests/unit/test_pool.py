@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
+from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
@@ -14,17 +18,8 @@ from poolapp.core.exceptions import (
     PoolError,
     PoolTimeout,
 )
-from tests.fake import (
-    KINDS,
-    Clock,
-    FakePool,
-    all_can_be_held,
-    lab,
-    make_pool,
-    quiet,
-    turns,
-    virtual,
-)
+from tests.fake import KINDS, FakePool, all_can_be_held, lab, make_pool, quiet
+from tests.virtual import Clock, VirtualLoop, turns, virtual
 
 
 async def visit(pool: FakePool, seconds: float = 0.0) -> int:
@@ -394,6 +389,103 @@ async def test_fault_of_a_verb_is_the_callers_and_not_repeated() -> None:
             pool.tell("drain")
         await turns(3)
         assert calls == [1]
+
+
+def test_loop_may_move_to_another_thread() -> None:
+    """As servers do that make their loop in one thread and run it in another."""
+    pools: list[FakePool] = []
+
+    async def first() -> None:
+        pools.append(make_pool())
+        await visit(pools[0])
+
+    async def then() -> None:
+        assert await visit(pools[0]) == 1
+        lease = await pools[0].acquire()
+        pools[0].release(lease)
+        await pools[0].close()
+
+    with asyncio.Runner() as runner:
+        runner.run(first())
+        thread = threading.Thread(target=runner.get_loop().run_until_complete, args=[then()])
+        thread.start()
+        thread.join()
+    assert pools[0].state == "closed"
+
+
+def test_interrupt_within_a_connect_costs_no_permit() -> None:
+    """Ctrl-C comes up wherever the interpreter happens to be."""
+    loop = VirtualLoop()
+    pool = make_pool(loop=loop)
+    pool.server.create.fail(KeyboardInterrupt(), times=1)
+    waiting = loop.create_task(visit(pool))
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(waiting)
+    assert (pool.size, pool.budget.used, pool.budget.connecting) == (0, 0, 0)
+    pool.pump()
+    assert loop.run_until_complete(waiting) == 1
+    loop.run_until_complete(pool.close())
+    loop.close()
+
+
+def test_adapter_that_can_not_abandon_does_not_keep_the_permits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = VirtualLoop()
+    pool = make_pool(loop=loop)
+    loop.run_until_complete(visit(pool))
+    loop.close()
+
+    def fail(connection: object) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    monkeypatch.setattr(pool.backend, "abandon", fail)
+    pool.abandon()
+    assert pool.state == "closed"
+    assert pool.budget.used == 0
+
+
+class Request:
+    """What a borrower's context holds."""
+
+
+request: ContextVar[Request] = ContextVar("request")
+
+
+@KINDS
+@virtual
+async def test_connection_neither_sees_nor_keeps_its_first_borrowers_context(
+    shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a driver starts in a connect lives as long as the connection does."""
+    async with lab(shared=shared, resets=not shared, max_size=1, min_size=1) as pool:
+        seen: list[object] = []
+        for step in ("connect", "check", "close", *([] if shared else ["reset"])):
+            real = getattr(pool.backend, step)
+
+            async def spy(*details: object, real: Any = real) -> object:
+                seen.append(request.get(None))
+                return await real(*details)
+
+            monkeypatch.setattr(pool.backend, step, spy)
+        pool.server.create.fail(times=1)
+        gone: list[weakref.ref[Request]] = []
+
+        async def serve() -> None:
+            request.set(Request())
+            gone.append(weakref.ref(request.get()))
+            await asyncio.gather(visit(pool, 1), visit(pool))
+
+        await asyncio.create_task(serve())
+        await asyncio.sleep(5)
+        await asyncio.create_task(serve())
+        pool.drain()
+        await asyncio.sleep(1)
+        assert len(seen) > 4
+        assert set(seen) == {None}
+        pool.witness.log.clear()
+        gc.collect()
+        assert [each() for each in gone] == [None, None]
 
 
 # -- housekeeping ----------------------------------------------------------------------------------

@@ -14,19 +14,8 @@ import pytest
 from poolapp.core.events import EVENTS, Observer
 from poolapp.core.exceptions import BackendUnavailable, PoolError
 from poolapp.core.pool import Pool
-from tests.fake import (
-    KINDS,
-    FakeConnection,
-    FakePool,
-    VirtualLoop,
-    all_can_be_held,
-    lab,
-    quiet,
-    run_virtual,
-    settled,
-    turns,
-    virtual,
-)
+from tests.fake import KINDS, FakeConnection, FakePool, all_can_be_held, lab, quiet, settled
+from tests.virtual import VirtualLoop, run_virtual, turns, virtual
 
 
 class Meddler(Observer):

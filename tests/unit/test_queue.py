@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from poolapp.core.queue import Queue
-from tests.fake import virtual
+from tests.virtual import virtual
 
 
 class Line(Queue[str]):

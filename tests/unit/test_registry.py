@@ -14,17 +14,8 @@ from poolapp.core.events import Observer
 from poolapp.core.exceptions import ConfigurationError, PoolClosed, PoolError, PoolPaused
 from poolapp.core.pool import Pool
 from poolapp.core.registry import Registry
-from tests.fake import (
-    KINDS,
-    FakePool,
-    FakeServer,
-    VirtualLoop,
-    Witness,
-    config_of,
-    quiet,
-    turns,
-    virtual,
-)
+from tests.fake import KINDS, FakePool, FakeServer, Witness, config_of, quiet
+from tests.virtual import VirtualLoop, turns, virtual
 
 
 async def visit(pool: Pool[Any], seconds: float = 0.0) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolapp.core.stats import BOUNDS, Counters, Histogram, PoolStats
-from tests.fake import KINDS, lab, virtual
+from tests.fake import KINDS, lab
+from tests.virtual import virtual
 
 
 def test_histogram_counts_and_sums() -> None:

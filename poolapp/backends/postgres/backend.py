@@ -181,7 +181,10 @@ class PostgresBackend(BaseBackend["Connection"]):
     # -- ending --------------------------------------------------------------------------------
 
     async def close(self, connection: Connection) -> None:
-        await connection.close()
+        # One round trip, preceded by the cancel of a query that still runs. A cancel that overtakes
+        # its query is ignored by the server, and a silent one ignores everything: neither may
+        # keep the slot for all of CLOSE_TIMEOUT.
+        await connection.close(timeout=self.config.check_timeout)
 
     def terminate(self, connection: Connection) -> None:
         connection.terminate()

@@ -58,7 +58,7 @@ class Process:
         async with aiohttp.ClientSession() as session:
 
             async def answers() -> bool:
-                assert self._inner.returncode is None, self.log
+                assert self.running, self.log
                 try:
                     async with session.get(f"{self.url}/ready") as response:
                         return response.status == 200
@@ -69,7 +69,7 @@ class Process:
 
     async def until_said(self, text: str) -> None:
         async def said() -> bool:
-            assert self._inner.returncode is None, self.log
+            assert self.running, self.log
             return text in self.log
 
         await eventually(said, within=START_SECONDS)
@@ -82,9 +82,17 @@ class Process:
         except TimeoutError:
             raise AssertionError(f"it did not end:\n{self.log}") from None
 
-    def send(self, number: signal.Signals) -> None:
-        """As an operator or a service manager does: to the process that was started."""
-        self._inner.send_signal(number)
+    @property
+    def running(self) -> bool:
+        return self._inner.returncode is None
+
+    def terminate(self) -> None:
+        """As a service manager does: SIGTERM to the process that was started."""
+        self._inner.terminate()
+
+    def send_hangup(self) -> None:
+        """As an operator does who has new code."""
+        self._inner.send_signal(signal.SIGHUP)
 
     def press_ctrl_c(self) -> None:
         """As a terminal does: to all processes of its group."""
@@ -105,12 +113,14 @@ async def started(
     environment: Mapping[str, str],
     folder: Path,
     *,
+    name: str = "server",
     project: Path = HERE,
     python: str = sys.executable,
+    strict: bool = True,
 ) -> AsyncIterator[Process]:
     """``python`` with these arguments in the project's folder; ``{port}`` becomes a free one."""
     port = free_port()
-    log = folder / "log.txt"
+    log = folder / f"{name}.log"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     with log.open("wb") as file:
         inner = await asyncio.create_subprocess_exec(
@@ -122,7 +132,7 @@ async def started(
                 "DJANGO_SETTINGS_MODULE": "served.settings",
                 # For the processes that it starts as well; -X and -W would not reach them all.
                 "PYTHONDEVMODE": "1",
-                "PYTHONWARNINGS": os.environ.get("PW","error::ResourceWarning"),
+                "PYTHONWARNINGS": "error::ResourceWarning" if strict else "default",
                 "PYTHONUNBUFFERED": "1",
                 **environment,
             },

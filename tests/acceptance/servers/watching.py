@@ -4,8 +4,8 @@ those that are gone said goodbye."""
 from __future__ import annotations
 
 import re
-from contextlib import AsyncExitStack, asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -20,11 +20,17 @@ SETTINGS = {
     "log_disconnections": "on",
     # The sudden end of a client that has no transaction open is told at this level only.
     "log_min_messages": "debug1",
+    "log_statement": "all",
     "log_line_prefix": "%p|",
 }
 """Of a PostgreSQL server whose log tells how its clients left."""
 
-RUDE = ("unexpected EOF on client connection", "could not receive data from client")
+RUDE = (
+    "unexpected EOF on client connection",
+    "could not receive data from client",
+    "could not send data to client",
+    "connection to client lost",
+)
 
 
 class Watch:
@@ -83,9 +89,10 @@ class Watch:
         return set(re.findall(told, self._log, re.MULTILINE))
 
     async def rude(self) -> list[str]:
-        """What PostgreSQL's log says of those that left without a word.
+        """What PostgreSQL's log says of those that left without a word after they were used.
 
-        Returns when it has told of the end of each.
+        A connect that is given up halfway, because the loop ends, has nobody to say goodbye to.
+        Returns when the log has told of the end of each.
         """
         opened = await self.opened()
 
@@ -94,9 +101,12 @@ class Watch:
             return opened <= ended
 
         await eventually(all_told)
+        used = set(re.findall(r"^(\d+)\|LOG:  (?:statement|execute)", self._log, re.MULTILINE))
         lines = [line.partition("|") for line in self._log.splitlines()]
         return [
-            text for pid, _, text in lines if pid in opened and any(each in text for each in RUDE)
+            text
+            for pid, _, text in lines
+            if pid in opened & used and any(each in text for each in RUDE)
         ]
 
     async def hellos(self) -> int:

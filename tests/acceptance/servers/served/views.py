@@ -1,5 +1,7 @@
 """The ways a view may use a pool."""
 
+import os
+
 from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from served.work import ask
@@ -20,4 +22,5 @@ def by_async_to_sync(request: HttpRequest) -> HttpResponse:
 
 
 def ready(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("ready")
+    """Uses no pool."""
+    return JsonResponse({"process": os.getpid()})

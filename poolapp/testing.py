@@ -1,0 +1,260 @@
+"""Fixtures for the tests of projects that use poolapp: a pytest plugin that does nothing unless
+it is asked to.
+
+``isolated_pools``
+    No pool is open when the test begins; all are closed when it has ended, and the aliases are as
+    they were.
+
+``pool_transaction``
+    The test runs inside one PostgreSQL transaction, which is rolled back. For other aliases than
+    ``"default"`` mark the test with ``@pytest.mark.pool_transaction("alias", ...)``. Needs
+    pytest-asyncio (or anyio's plugin); elsewhere use ``transaction``.
+
+``pool_leak_check``
+    The test fails when it leaves a lease behind. ``poolapp_leak_check = true`` in pytest's
+    configuration has all tests checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
+from typing import Any
+
+import pytest
+
+from poolapp import conf
+from poolapp.core.backend import BaseBackend
+from poolapp.core.config import Options, PoolConfig
+from poolapp.core.events import Observer
+from poolapp.core.exceptions import PoolError
+from poolapp.core.lease import Lease
+from poolapp.core.pool import Pool
+from poolapp.core.registry import Registry, pools
+
+LEAK_CHECK = "poolapp_leak_check"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini(LEAK_CHECK, "fail a test that leaves a pool's lease behind", "bool", False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "pool_transaction(alias, ...): the aliases of the fixture of that name"
+    )
+    config.pluginmanager.register(_asynchronous(config), "poolapp.testing.asynchronous")
+
+
+# -- fresh pools -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def isolated_pools() -> Iterator[Registry]:
+    """``pools``, with nothing open, and nothing left of this test afterwards."""
+    pools.close_at_exit()
+    before = set(pools)
+    yield pools
+    pools.close_at_exit()
+    for alias in set(pools) - before:
+        asyncio.run(pools.remove(alias))
+    # What was removed, replaced or resized is as in the settings again.
+    conf.configure()
+
+
+# -- leaks -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pool_leak_check() -> None:
+    """Fail this test when it leaves a lease behind."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    if not item.config.getini(LEAK_CHECK) and "pool_leak_check" not in _fixtures(item):
+        return (yield)
+    lent = _Lent()
+    pools.observe(lent)
+    try:
+        result = yield
+    finally:
+        pools.unobserve(lent)
+    left = [lease for lease in lent.leases if lease.entry is not None]
+    if left:
+        lines = "\n".join(f"  pool {each.pool.alias!r}, acquired at {each.site}" for each in left)
+        pytest.fail(f"The test left {len(left)} lease(s) behind:\n{lines}", pytrace=False)
+    return result
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
+
+
+class _Lent(Observer):
+    """What was acquired while the test ran, and so not by its fixtures."""
+
+    def __init__(self) -> None:
+        self.leases: set[Lease[Any]] = set()
+
+    def acquired(self, pool: Pool[Any], lease: Lease[Any], waited: float) -> None:
+        self.leases.add(lease)
+
+    def released(self, pool: Pool[Any], lease: Lease[Any], held: float) -> None:
+        self.leases.discard(lease)
+
+
+# -- one transaction -------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def transaction(alias: str = "default") -> AsyncIterator[Any]:
+    """Have every acquire of a PostgreSQL alias, on this loop, get one and the same connection,
+    inside a transaction that is rolled back at the end; gives that connection.
+
+    Tasks take turns; a task that holds the connection and acquires again gets it once more. What
+    fails is undone up to its acquire, as outside of a transaction. On another loop (``pools.run``,
+    ``async_to_sync`` without a running loop) the alias raises BackendUnavailable.
+
+    Raises PoolError for an alias of another kind of server.
+    """
+    pool = pools[alias]
+    backend, config = pool.backend, pool.config
+    connection = await backend.connect()
+    try:
+        if not hasattr(connection, "transaction"):
+            raise PoolError(
+                f"pool {alias!r} has no transactions: its connections are "
+                f"{type(connection).__name__}s; poolapp.testing.transaction is for PostgreSQL"
+            )
+        outer = connection.transaction()
+        await outer.start()
+        await connection.execute(_KEEP)
+        await pools.remove(alias)
+        pools.register(alias, _turns_on(_One(backend, connection), config))
+        try:
+            yield connection
+        finally:
+            await pools.remove(alias)
+            pools.register(alias, config)
+            conf.configure()
+            await outer.rollback()
+    finally:
+        await backend.close(connection)
+
+
+_KEEP = "SAVEPOINT poolapp_testing"
+_UNDO = "ROLLBACK TO SAVEPOINT poolapp_testing"
+
+
+class _One:
+    """The connection of a transaction, and the backend that made it."""
+
+    def __init__(self, backend: BaseBackend[Any], connection: Any) -> None:
+        self.backend = backend
+        self.connection = connection
+        self.loop = asyncio.get_running_loop()
+
+
+def _turns_on(one: _One, config: PoolConfig) -> PoolConfig:
+    return config.replace(
+        backend=f"{__name__}.{TransactionBackend.__name__}",
+        locations=(),
+        options=Options({"one": one}),
+        min_size=0,
+        max_size=1,
+        max_lifetime=float("inf"),
+        idle_timeout=float("inf"),
+        check_after=float("inf"),
+        loops="own",
+        prewarm=False,
+    )
+
+
+class TransactionBackend(BaseBackend[Any]):
+    """Lends the connection of ``transaction``."""
+
+    def __init__(self, config: PoolConfig) -> None:
+        super().__init__(config)
+        self._one: _One = config.options["one"]
+        kind = _reentrant(self._one.backend.pool_class or Pool)
+        self.pool_class = kind  # type: ignore[misc]  # there is one for each backend's own
+
+    async def connect(self) -> Any:
+        if asyncio.get_running_loop() is not self._one.loop:
+            raise PoolError(
+                f"pool {self.config.alias!r} is in a test's transaction, on a connection of "
+                "another event loop"
+            )
+        return self._one.connection
+
+    def is_hopeless(self, error: BaseException) -> bool:
+        return True
+
+    async def reset(self, connection: Any) -> None:
+        """Keep what was done; when it failed, so that the server refuses that, undo it."""
+        try:
+            await connection.execute(f"RELEASE SAVEPOINT poolapp_testing; {_KEEP}")
+        except Exception:
+            await connection.execute(_UNDO)
+
+    async def close(self, connection: Any) -> None:
+        """It is not the pool's to close."""
+
+    def is_closed(self, connection: Any) -> bool:
+        return self._one.backend.is_closed(connection)
+
+
+@cache
+def _reentrant(kind: type[Pool[Any]]) -> type[Pool[Any]]:
+    class TransactionPool(kind):  # type: ignore[valid-type, misc]
+        """Lends its one connection once more to a task that holds it."""
+
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, **named)
+            self._inner: set[Lease[Any]] = set()
+
+        def _lend_idle(self, lease: Lease[Any]) -> bool:
+            lease.clean = False  # its reset is what keeps it apart from the next
+            outer = self._leases.get(asyncio.current_task())
+            if outer is None:
+                return bool(super()._lend_idle(lease))
+            lease.entry, lease.task, lease.outer = outer.entry, outer.task, None
+            lease.since, lease.reported = self.clock(), False
+            self._inner.add(lease)
+            return True
+
+        def _take_back(self, lease: Lease[Any], error: BaseException | None) -> None:
+            if lease in self._inner:
+                self._inner.discard(lease)
+                lease.entry = None
+            else:
+                super()._take_back(lease, error)
+
+    return TransactionPool
+
+
+def _asynchronous(config: pytest.Config) -> object:
+    """A plugin with the async fixture. It is marked for pytest-asyncio where that is there, whose
+    strict mode leaves out what is not, and which must not be imported before it is loaded."""
+    fixture: Callable[..., Any] = pytest.fixture
+    if config.pluginmanager.has_plugin("asyncio"):
+        fixture = sys.modules["pytest_asyncio"].fixture
+
+    class Asynchronous:
+        @fixture
+        async def pool_transaction(
+            self, request: pytest.FixtureRequest
+        ) -> AsyncIterator[dict[str, Any]]:
+            """The connections of the aliases, each in a transaction that is rolled back."""
+            marker = request.node.get_closest_marker("pool_transaction")
+            aliases = marker.args if marker is not None and marker.args else ("default",)
+            async with AsyncExitStack() as stack:
+                yield {
+                    alias: await stack.enter_async_context(transaction(alias)) for alias in aliases
+                }
+
+    return Asynchronous()
