@@ -426,7 +426,11 @@ async def all_can_be_held(pool: FakePool) -> None:
 
 
 async def quiet(pool: FakePool) -> None:
-    """Wait until no step of the pool is under way."""
+    """Wait until no step of the pool is under way, and the last one is settled."""
     here = asyncio.current_task()
-    while others := asyncio.all_tasks() - {here}:
-        await asyncio.wait(others)
+    # A step that has ended is no task any more; what follows from it happens in the next turn.
+    still = 0
+    while still < 3:
+        others = asyncio.all_tasks() - {here}
+        await (asyncio.wait(others) if others else asyncio.sleep(0))
+        still = 0 if others else still + 1

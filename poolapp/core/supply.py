@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from poolapp.core.pool import Pool
 
 C = TypeVar("C")
+R = TypeVar("R")
 
 logger = logging.getLogger("poolapp.backends")
 
@@ -67,9 +68,10 @@ class Supply(Generic[C]):
         self._retry: asyncio.TimerHandle | None = None
         self._probe_due = False
         self._abandoned = False
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._begun: set[asyncio.Task[None] | None] = set()
-        self._connects: set[asyncio.Task[None]] = set()
+        self._impatient = False
+        """Whether a step that is cancelled has had its time."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._connects: set[asyncio.Task[C]] = set()
 
     @property
     def coming(self) -> int:
@@ -77,29 +79,32 @@ class Supply(Generic[C]):
         return self.connecting + self.checking + self.returning
 
     def start(
-        self, step: Coroutine[Any, Any, None], unbegun: Callable[[], None]
-    ) -> asyncio.Task[None]:
-        # A loop's end cancels all tasks, the pool's too. Of one that has not had its first turn
-        # nothing runs then, not even a ``finally``: ``unbegun`` settles its accounts.
-        #
+        self, step: Coroutine[Any, Any, R], settle: Callable[[R | None, BaseException | None], None]
+    ) -> asyncio.Task[R]:
+        """Run a step; ``settle(result, error)`` is called when it has ended, however it ended.
+
+        A loop's end cancels all tasks, the pool's too, and of one that has not had its first turn
+        nothing runs then, not even a ``finally``. So no step keeps accounts: ``settle`` does.
+        """
         # In an empty context, since what a driver starts here outlives the borrower for whom it
         # happens to be started, and must neither see nor keep that one's context variables.
-        task = Context().run(self.pool.loop.create_task, step)
+        context = Context()
+        task = context.run(self.pool.loop.create_task, step)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, unbegun))
+        task.add_done_callback(partial(self._ended, settle), context=context)
         return task
 
-    def _begin(self) -> None:
-        """The first thing a step does."""
-        self._begun.add(asyncio.current_task())
-
-    def _ended(self, unbegun: Callable[[], None], task: asyncio.Task[None]) -> None:
+    def _ended(
+        self, settle: Callable[[R | None, BaseException | None], None], task: asyncio.Task[R]
+    ) -> None:
         self._tasks.discard(task)
         self._connects.discard(task)
-        if task in self._begun:
-            self._begun.discard(task)
-        else:
-            unbegun()
+        if self._abandoned:
+            return
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self.recovery.last_error = describe(error, self.pool.config.scrub)
+        settle(None if error else task.result(), error)
 
     def ask(self, question: Callable[..., object], *details: object) -> bool:
         """What the adapter says, and yes when it fails to say: its fault costs a connection, not
@@ -143,7 +148,9 @@ class Supply(Generic[C]):
         self.size += 1
         self.connecting += 1
         self._probe_due = False
-        self._connects.add(self.start(self._connect(), self._connect_unbegun))
+        started = self.pool.clock()
+        settle = partial(self._connected, self.generation, started)
+        self._connects.add(self.start(self._connect(), settle))
         return True
 
     def _take_permit(self) -> bool:
@@ -163,23 +170,24 @@ class Supply(Generic[C]):
             self._hungry = False
             self.budget.satisfied(self.pool)
 
-    async def _connect(self) -> None:
-        self._begin()
+    async def _connect(self) -> C:
+        async with asyncio.timeout(self.pool.config.connect_timeout):
+            return await self.backend.connect()
+
+    def _connected(
+        self, generation: int, started: float, connection: C | None, error: BaseException | None
+    ) -> None:
         pool = self.pool
-        generation = self.generation
-        started = pool.clock()
-        try:
-            async with asyncio.timeout(pool.config.connect_timeout):
-                connection = await self.backend.connect()
-        except BaseException as error:
-            self._connect_ended(opened=False)
+        self.connecting -= 1
+        self.budget.end_connecting()
+        if error is not None:
+            self.size -= 1
+            self.budget.give()
             # A driver may let the cancel of a task of its own through: that is a failure too.
-            if not isinstance(error, Exception | asyncio.CancelledError):
-                raise
             if pool.state in ("open", "paused"):
                 self._connect_failed(error, pool.clock())
             return
-        self._connect_ended(opened=True)
+        assert connection is not None
         now = pool.clock()
         seconds = now - started
         pool.counters.connected += 1
@@ -198,19 +206,6 @@ class Supply(Generic[C]):
             entry.condemn("shutdown")
         self.ask(self.backend.watch, connection, lambda: self.went_away(entry))
         self.restock(entry)
-
-    def _connect_ended(self, *, opened: bool) -> None:
-        if self._abandoned:
-            return
-        self.connecting -= 1
-        self.budget.end_connecting()
-        if not opened:
-            self.size -= 1
-            self.budget.give()
-
-    def _connect_unbegun(self) -> None:
-        self._connect_ended(opened=False)
-        self.pool.pump()
 
     def _connect_failed(self, error: BaseException, now: float) -> None:
         pool = self.pool
@@ -253,23 +248,14 @@ class Supply(Generic[C]):
         """Have an idle one checked; it is offered when it is good."""
         entry.checking = True
         self.checking += 1
-        self.start(self._check(entry), lambda: self._checked(entry, good=False))
+        self.start(self._check(entry), partial(self._checked, entry))
 
-    async def _check(self, entry: Entry[C]) -> None:
-        self._begin()
-        good = False
-        try:
-            async with asyncio.timeout(self.pool.config.check_timeout):
-                await self.backend.check(entry.connection)
-            good = not self.backend.is_closed(entry.connection)
-        except Exception as error:
-            self.recovery.last_error = describe(error, self.pool.config.scrub)
-        finally:
-            self._checked(entry, good=good)
+    async def _check(self, entry: Entry[C]) -> bool:
+        async with asyncio.timeout(self.pool.config.check_timeout):
+            await self.backend.check(entry.connection)
+        return not self.backend.is_closed(entry.connection)
 
-    def _checked(self, entry: Entry[C], *, good: bool) -> None:
-        if self._abandoned:
-            return
+    def _checked(self, entry: Entry[C], good: bool | None, error: BaseException | None) -> None:
         self.checking -= 1
         entry.checking = False
         if good:
@@ -281,25 +267,15 @@ class Supply(Generic[C]):
     def reset(self, entry: Entry[C]) -> None:
         """Have one that came back cleaned; it is offered when it is clean."""
         self.returning += 1
-        self.start(self._reset(entry), lambda: self._was_reset(entry, clean=False))
+        self.start(self._reset(entry), partial(self._was_reset, entry))
 
     async def _reset(self, entry: Entry[C]) -> None:
-        self._begin()
-        clean = False
-        try:
-            async with asyncio.timeout(self.pool.config.check_timeout):
-                await self.backend.reset(entry.connection)
-            clean = True
-        except Exception as error:
-            self.recovery.last_error = describe(error, self.pool.config.scrub)
-        finally:
-            self._was_reset(entry, clean=clean)
+        async with asyncio.timeout(self.pool.config.check_timeout):
+            await self.backend.reset(entry.connection)
 
-    def _was_reset(self, entry: Entry[C], *, clean: bool) -> None:
-        if self._abandoned:
-            return
+    def _was_reset(self, entry: Entry[C], result: None, error: BaseException | None) -> None:
         self.returning -= 1
-        if clean:
+        if error is None:
             entry.fresh_until = self.pool.clock() + self.pool.config.check_after
         elif self.ask(self.backend.is_closed, entry.connection):
             self.lose(entry, in_use=False)
@@ -377,26 +353,24 @@ class Supply(Generic[C]):
         else:
             self.leaving.add(entry)
             self.budget.start_closing()
-            self.start(self._close(entry), lambda: self._closed(entry, said_goodbye=False))
+            self.start(self._close(entry), partial(self._closed, entry, False))
 
     async def _close(self, entry: Entry[C]) -> None:
         # The permit is kept until the server knows: it counts a connection until then.
-        self._begin()
-        said_goodbye = False
-        try:
-            async with asyncio.timeout(self.pool.config.close_timeout):
-                await self.backend.close(entry.connection)
-            said_goodbye = True
-        except Exception as error:
-            self.recovery.last_error = describe(error, self.pool.config.scrub)
-        finally:
-            self._closed(entry, said_goodbye=said_goodbye)
+        async with asyncio.timeout(self.pool.config.close_timeout):
+            await self.backend.close(entry.connection)
 
-    def _closed(self, entry: Entry[C], *, said_goodbye: bool) -> None:
-        if self._abandoned:
+    def _closed(
+        self, entry: Entry[C], again: bool, result: None, error: BaseException | None
+    ) -> None:
+        if isinstance(error, asyncio.CancelledError) and not again and not self._impatient:
+            # A loop's end cancels all tasks first. What comes next, the close of its pools, has
+            # time for a goodbye; without it, a driver that has no ``terminate`` leaves its socket
+            # open.
+            self.start(self._close(entry), partial(self._closed, entry, True))
             return
         self.leaving.discard(entry)
-        if not said_goodbye:
+        if error is not None:
             self._terminate(entry)
         self._gone(entry, closed=True)
         self.pool.pump()
@@ -430,6 +404,7 @@ class Supply(Generic[C]):
             # A step may end by starting another: a reset that fails ends in a close.
             while self._tasks and self.pool.loop.time() < deadline:
                 await asyncio.wait(set(self._tasks), timeout=deadline - self.pool.loop.time())
+            self._impatient = True
             for task in list(self._tasks):
                 task.cancel()
         for entry in list(self.entries):
@@ -448,13 +423,14 @@ class Supply(Generic[C]):
     def abandon(self) -> None:
         """The loop is closed: drop the sockets and give the permits back; nothing is awaited.
 
-        The tasks of steps under way are collected some time, and their ``finally`` run then, when
-        all is accounted for.
+        The tasks of steps under way are collected some time; nothing is settled for them then.
         """
         self._abandoned = True
-        for entry in self.entries | self.leaving:
+        opened = [entry.connection for entry in self.entries | self.leaving]
+        opened += [each.result() for each in self._connects if _has_result(each)]
+        for connection in opened:
             try:
-                self.backend.abandon(entry.connection)
+                self.backend.abandon(connection)
             except Exception as error:
                 self.recovery.last_error = describe(error, self.pool.config.scrub)
         for _ in range(self.connecting):
@@ -467,7 +443,10 @@ class Supply(Generic[C]):
         self.leaving.clear()
         self._tasks.clear()
         self._connects.clear()
-        self._begun.clear()
+
+
+def _has_result(task: asyncio.Task[Any]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def describe(error: BaseException, scrub: Callable[[str], str]) -> str:

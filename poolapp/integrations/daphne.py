@@ -9,6 +9,7 @@ those of ``during`` return is not).
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -37,7 +38,7 @@ class Goodbye:
     def __init__(self) -> None:
         self.stopping = False
         self._arranged = False
-        self._requests: set[asyncio.Task[None]] = set()
+        self._requests: set[asyncio.Future[None]] = set()
 
     def arrange(self) -> None:
         """Have the reactor call ``_stop``, before Daphne's own trigger, which is added later."""
@@ -50,6 +51,8 @@ class Goodbye:
         ports: list[Any] = [each for each in reactor.getReaders() if isinstance(each, tcp.Port)]
         for port in ports:
             port.stopListening()
+        for send in _unbegun():
+            self._keep(_refuse(send))
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._end()))
 
     async def _end(self) -> None:
@@ -77,9 +80,7 @@ class Goodbye:
     async def _finish(
         self, application: Application, scope: Message, receive: Receive, send: Send
     ) -> None:
-        task = asyncio.ensure_future(application(scope, receive, send))
-        self._requests.add(task)
-        task.add_done_callback(self._requests.discard)
+        task = self._keep(application(scope, receive, send))
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -89,6 +90,32 @@ class Goodbye:
             if task.cancelled():
                 raise
             await task
+
+    def _keep(self, work: Awaitable[None]) -> asyncio.Future[None]:
+        """Run it out of the reach of Daphne, which cancels what it started itself."""
+        task = asyncio.ensure_future(work)
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+        return task
+
+
+def _unbegun() -> list[Send]:
+    """Where to answer the requests that Daphne has taken in this very moment.
+
+    Their tasks have not had a turn. Daphne's cancel, which follows at once, ends such a task
+    before any of our code runs, and the client would wait for the end of the process.
+    """
+    found = []
+    for task in asyncio.all_tasks():
+        coroutine = task.get_coro()
+        if inspect.iscoroutine(coroutine) and (
+            inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
+        ):
+            given = inspect.getcoroutinelocals(coroutine)
+            scope = given.get("scope")
+            if isinstance(scope, dict) and scope.get("type") == "http" and "send" in given:
+                found.append(given["send"])
+    return found
 
 
 async def _refuse(send: Send) -> None:

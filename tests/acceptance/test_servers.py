@@ -122,6 +122,87 @@ async def test_servers_goodbye(
             assert await watch.without_goodbye() or await watch.rude()
 
 
+@pytest.mark.parametrize("name", ["uvicorn", "daphne"])
+async def test_servers_sigterm_amid_requests(
+    name: str, postgres: PostgresServer, server_urls: dict[str, str], tmp_path: Path
+) -> None:
+    """Whoever was let in before the signal is answered, whoever comes after it is turned away."""
+    (row,) = (row for row in ROWS if row.name == name)
+    async with (
+        watched(row, "amid-requests", postgres, server_urls["redis"]) as (watch, environment),
+        started(row.arguments, environment, tmp_path) as process,
+    ):
+        await process.until_ready()
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as kept:
+            async with watch.gate_shut():
+                paths = [*["async"] * 160, *["run"] * 20, *["to_sync"] * 20]
+                asking = asyncio.create_task(ask_server(process.url, paths))
+                await until_in_flight(process, kept, len(paths))
+                knocking = [asyncio.create_task(until_turned_away(process)) for _ in range(20)]
+                process.terminate()
+                await asyncio.gather(*knocking)
+                # On a connection that was open before as well.
+                assert await knock(kept, process.url) in TURNED_AWAY
+                assert process.running
+                assert not asking.done()
+            answers = await asking
+        assert len(answers) == len(paths)
+        assert await process.end() == row.ends[SIGTERM].code
+        await all_said_goodbye(process, watch)
+
+
+async def test_servers_daphne_stops_as_it_takes_a_request(
+    postgres: PostgresServer, server_urls: dict[str, str], tmp_path: Path
+) -> None:
+    """The request is answered all the same, not left waiting for the end of the process."""
+    (row,) = (row for row in ROWS if row.name == "daphne")
+    arguments = ("-m", "daphne", "served.stopping:application", "--port", "{port}")
+    async with (
+        watched(row, "in-the-moment", postgres, server_urls["redis"]) as (watch, environment),
+        started(arguments, environment, tmp_path) as process,
+    ):
+        await process.until_ready()
+        await ask_server(process.url, ["async", "run"])
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{process.url}/stop") as response:
+                assert response.status == 503
+                assert response.headers["Retry-After"] == "1"
+        assert await process.end() == 0
+        await all_said_goodbye(process, watch)
+
+
+TURNED_AWAY = ("refused", 503)
+
+
+async def until_in_flight(process: Process, session: aiohttp.ClientSession, count: int) -> None:
+    async def there() -> bool:
+        async with session.get(f"{process.url}/ready") as response:
+            return bool((await response.json())["in_flight"] == count)
+
+    await eventually(there, within=30)
+
+
+async def until_turned_away(process: Process) -> None:
+    """Knock again and again; none is kept waiting, also in the moment of the signal."""
+
+    async def turned_away() -> bool:
+        async with aiohttp.ClientSession() as session:
+            return await knock(session, process.url) in TURNED_AWAY
+
+    await eventually(turned_away)
+
+
+async def knock(session: aiohttp.ClientSession, url: str) -> object:
+    """A request's status; "refused" where nobody listens, "cut" where it is not answered."""
+    try:
+        async with session.get(f"{url}/ready") as response:
+            return response.status
+    except aiohttp.ClientConnectorError:
+        return "refused"
+    except (aiohttp.ClientError, ConnectionError):
+        return "cut"
+
+
 async def all_said_goodbye(process: Process, watch: Watch) -> None:
     await watch.until_gone()
     log = THEIR_OWN.sub("", process.log)

@@ -4,7 +4,7 @@ import os
 
 from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from served.work import ask
+from served.work import ask, in_flight
 
 from poolapp import pools
 
@@ -23,4 +23,4 @@ def by_async_to_sync(request: HttpRequest) -> HttpResponse:
 
 def ready(request: HttpRequest) -> HttpResponse:
     """Uses no pool."""
-    return JsonResponse({"process": os.getpid()})
+    return JsonResponse({"process": os.getpid(), "in_flight": len(in_flight)})
