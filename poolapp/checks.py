@@ -1,4 +1,5 @@
-"""Django's system checks of ``POOLS``: every fault at once, each with a hint, nothing connects."""
+"""Django's system checks: of ``POOLS``, every fault at once, each with a hint, nothing connects;
+and, for ``check --deploy``, whether the pools are told of the server's end."""
 
 from __future__ import annotations
 
@@ -6,11 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.db import connections
+from django.utils.module_loading import import_string
 
 from poolapp import conf
+from poolapp.asgi import PoolLifespan
 from poolapp.conf.database import CHANGES_THE_SESSION, DatabaseLocation
 
 
@@ -46,3 +50,66 @@ def _left_out(alias: str, database: str) -> list[CheckMessage]:
         for name in CHANGES_THE_SESSION
         if options.get(name) is not None
     ]
+
+
+def check_lifespan(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Whether ``ASGI_APPLICATION`` closes the pools when its server ends.
+
+    For ``check --deploy`` only, because it imports the project's ASGI module, with all that does.
+    """
+    path = getattr(settings, "ASGI_APPLICATION", None)
+    if not path or not conf.read(conf.layers()).configs:
+        return []
+    try:
+        closes = _answers_lifespan(import_string(path))
+    except Exception as error:
+        return [
+            _no_lifespan(
+                f"ASGI_APPLICATION {path!r} can't be imported ({type(error).__name__}: {error}), "
+                "so nobody knows whether it closes the pools.",
+                f"Try `import {path.rpartition('.')[0]}`.",
+            )
+        ]
+    if closes:
+        return []
+    return [
+        _no_lifespan(
+            f"ASGI_APPLICATION {path!r} does not close the pools when its server shuts down.",
+            "Wrap it in your asgi.py: `application = PoolLifespan(get_asgi_application())`, with "
+            "`from poolapp.asgi import PoolLifespan`; a ProtocolTypeRouter may be wrapped, or get "
+            "a key 'lifespan': PoolLifespan().",
+        )
+    ]
+
+
+def _no_lifespan(sentence: str, hint: str) -> CheckMessage:
+    return CheckWarning(sentence, hint=hint, obj="ASGI_APPLICATION", id="poolapp.W001")
+
+
+def _answers_lifespan(application: Any) -> bool:
+    """Whether lifespan messages reach a PoolLifespan, through whatever is wrapped around it."""
+    seen: set[int] = set()
+    left = [application]
+    while left:
+        each = left.pop()
+        if isinstance(each, PoolLifespan):
+            return True
+        if not callable(each) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        routes = getattr(each, "application_mapping", None)  # Channels' ProtocolTypeRouter
+        left += [routes.get("lifespan")] if isinstance(routes, dict) else _inside(each)
+    return False
+
+
+def _inside(wrapper: Any) -> list[Any]:
+    """What an object holds in its attributes, a function in its closure."""
+    found = list(getattr(wrapper, "__dict__", {}).values())
+    for cell in getattr(wrapper, "__closure__", None) or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:  # it is empty
+            continue
+    return found

@@ -15,7 +15,7 @@ from poolapp.core.lease import Entry
 from poolapp.core.resilience import Recovery
 
 if TYPE_CHECKING:
-    from poolapp.core.pool import Pool
+    from poolapp.core.lending import Lender
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -41,7 +41,7 @@ class Supply(Generic[C]):
     """
 
     def __init__(
-        self, pool: Pool[C], backend: BaseBackend[C], budget: Budget, random: Callable[[], float]
+        self, pool: Lender[C], backend: BaseBackend[C], budget: Budget, random: Callable[[], float]
     ) -> None:
         self.pool = pool
         self.backend = backend

@@ -163,10 +163,12 @@ async def test_servers_daphne_stops_as_it_takes_a_request(
     ):
         await process.until_ready()
         await ask_server(process.url, ["async", "run"])
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"{process.url}/stop") as response:
-                assert response.status == 503
-                assert response.headers["Retry-After"] == "1"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{process.url}/stop") as response,
+        ):
+            assert response.status == 503
+            assert response.headers["Retry-After"] == "1"
         assert await process.end() == 0
         await all_said_goodbye(process, watch)
 
