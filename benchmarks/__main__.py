@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -83,10 +84,16 @@ def servers(suites: dict[str, ModuleType]) -> Iterator[dict[str, str]]:
 
 
 def table(section: Section, report: Report) -> Table:
-    made = Table(title=section.title, title_justify="left", title_style="bold")
+    made = Table(
+        title=section.title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
     made.add_column("", no_wrap=True)
     for column in ("median", "min", "max", section.ratio_title, "goal"):
-        made.add_column(column, justify="right")
+        made.add_column(column, justify="right", no_wrap=True)
     for row in section.rows:
         figure = report.figures[row.key]
         ratio = f"x {report.figures[row.ratio].median:.3g}" if row.ratio else ""

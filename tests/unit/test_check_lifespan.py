@@ -53,7 +53,7 @@ WRAPPED = {
     ),
     "middleware": lambda: Middleware(Middleware(PoolLifespan(get_asgi_application()))),
     "decorator": lambda: decorated(PoolLifespan(get_asgi_application())),
-    "partial": lambda: decorated(Middleware(PoolLifespan(get_asgi_application()))),
+    "both": lambda: decorated(Middleware(PoolLifespan(get_asgi_application()))),
 }
 
 UNWRAPPED = {

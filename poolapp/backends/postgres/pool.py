@@ -35,6 +35,8 @@ class PostgresPool(Pool["Connection"]):
     is undone when the connection goes back: for those, hold one with ``acquire()``.
     """
 
+    crossing = ("fetch", "fetchrow", "fetchval", "execute", "executemany")
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._listening: set[Notifications] = set()

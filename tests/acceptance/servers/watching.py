@@ -3,6 +3,7 @@ those that are gone said goodbye."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,6 +32,47 @@ RUDE = (
     "could not send data to client",
     "connection to client lost",
 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Log:
+    """What PostgreSQL's log says of the clients of one name."""
+
+    opened: set[str]
+    """The server's processes for them."""
+    complete: bool
+    """Whether the end of each is told."""
+    rude: list[str]
+    """Of those that left without a word after they were used. A connect that is given up halfway,
+    because the loop ends, has nobody to say goodbye to."""
+
+
+def log_of(server: PostgresServer, name: str) -> Log:
+    log = (server.folder / "postgres.log").read_text(errors="replace")
+
+    def told(what: str) -> set[str]:
+        return set(re.findall(rf"^(\d+)\|LOG:  {what}", log, re.MULTILINE))
+
+    opened = told(rf"connection authorized: .*application_name={re.escape(name)}$")
+    served = opened & told("(?:statement|execute)")
+    lines = [line.partition("|") for line in log.splitlines()]
+    return Log(
+        opened=opened,
+        complete=opened <= told("disconnection:"),
+        rude=[
+            text for pid, _, text in lines if pid in served and any(each in text for each in RUDE)
+        ],
+    )
+
+
+async def complete_log(server: PostgresServer, name: str) -> Log:
+    """Once it tells of the end of each: the server writes that down after the client has gone."""
+
+    async def complete() -> bool:
+        return log_of(server, name).complete
+
+    await eventually(complete)
+    return log_of(server, name)
 
 
 class Watch:
@@ -85,29 +127,14 @@ class Watch:
 
     async def opened(self) -> set[str]:
         """The PostgreSQL server's processes for them, of all time."""
-        told = rf"^(\d+)\|LOG:  connection authorized: .*application_name={re.escape(self.name)}$"
-        return set(re.findall(told, self._log, re.MULTILINE))
+        return log_of(self._server, self.name).opened
 
     async def rude(self) -> list[str]:
-        """What PostgreSQL's log says of those that left without a word after they were used.
+        """What PostgreSQL's log says of those that left without a word.
 
-        A connect that is given up halfway, because the loop ends, has nobody to say goodbye to.
-        Returns when the log has told of the end of each.
+        Returns when it has told of the end of each.
         """
-        opened = await self.opened()
-
-        async def all_told() -> bool:
-            ended = set(re.findall(r"^(\d+)\|LOG:  disconnection:", self._log, re.MULTILINE))
-            return opened <= ended
-
-        await eventually(all_told)
-        used = set(re.findall(r"^(\d+)\|LOG:  (?:statement|execute)", self._log, re.MULTILINE))
-        lines = [line.partition("|") for line in self._log.splitlines()]
-        return [
-            text
-            for pid, _, text in lines
-            if pid in opened & used and any(each in text for each in RUDE)
-        ]
+        return (await complete_log(self._server, self.name)).rude
 
     async def hellos(self) -> int:
         """Connections that told Valkey that they were opened."""
@@ -116,10 +143,6 @@ class Watch:
     async def without_goodbye(self) -> set[str]:
         """Those that did not tell it that they are closed."""
         return set(await self._redis.sdiff([f"hello:{self.name}", f"goodbye:{self.name}"]))
-
-    @property
-    def _log(self) -> str:
-        return (self._server.folder / "postgres.log").read_text(errors="replace")
 
 
 @asynccontextmanager
