@@ -117,6 +117,14 @@ class Watch:
         finally:
             await self._admin.execute(f"SELECT pg_advisory_unlock({GATE})")
 
+    async def until_sessions(self, count: int) -> None:
+        """PostgreSQL has that many of them open."""
+
+        async def there() -> bool:
+            return await self.sessions() == count
+
+        await eventually(there)
+
     async def until_gone(self) -> None:
         """Both servers have forgotten all of them."""
 

@@ -1,10 +1,12 @@
-"""Have the Celery worker do twenty tasks, ten of each kind; print each answer."""
+"""Have the Celery worker do tasks, those that are named or twenty of both kinds; print answers."""
 
 import json
+import sys
 
-from served.worker import app, by_async_to_sync, by_run
+from served.worker import app
 
-sent = [task.delay() for _ in range(10) for task in (by_run, by_async_to_sync)]
+names = sys.argv[1:] or ["by_run", "by_async_to_sync"] * 10
+sent = [app.send_task(f"served.worker.{name}") for name in names]
 for result in sent:
     print("answer", json.dumps(result.get(timeout=60)), flush=True)
 app.close()

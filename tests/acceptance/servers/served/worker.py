@@ -1,10 +1,12 @@
 """Celery, with Valkey as the broker and for the results."""
 
+import json
 import os
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from celery import Celery
+from celery.signals import worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "served.settings")
 
@@ -31,3 +33,9 @@ def by_async_to_sync() -> dict[str, Any]:
     from served.work import ask
 
     return async_to_sync(ask)()
+
+
+@worker_init.connect
+def use_pools_before_the_fork(**details: Any) -> None:
+    if "SERVED_USED_BY_PARENT" in os.environ:
+        print("answer", json.dumps(by_run()), flush=True)
