@@ -87,8 +87,9 @@ async def use_both() -> int:
             await es.info()
 
     await asyncio.gather(ask(), ask())
-    while any(pool.stats().connecting for pool in pools.all()):
-        await asyncio.sleep(0)  # one that nobody waits for any more is on its way still
+    # One that nobody waits for any more may be on its way still.
+    while any(pool.stats().connecting for pool in pools.all()):  # noqa: ASYNC110
+        await asyncio.sleep(0)
     pid = pids[0]
     assert isinstance(pid, int)
     return pid

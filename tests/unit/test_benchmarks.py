@@ -10,7 +10,8 @@ import pytest
 FOLDER = Path(__file__).parents[2]
 
 PEERS = (
-    "bare", "prometheus", "reset", "deque", "semaphore", "semaphore_timeout", "psycopg", "psycopg_getconn",
+    "bare", "prometheus",
+    "reset", "deque", "semaphore", "semaphore_timeout", "psycopg", "psycopg_getconn",
     "redis", "asyncpg", "asyncpg_noreset", "sqlalchemy",
 )  # fmt: skip
 

@@ -1,0 +1,11 @@
+"""A pytest plugin: every loop that nobody chose is uvloop's, the process's own pool loop as well."""
+
+import asyncio
+import warnings
+
+import uvloop
+
+with warnings.catch_warnings():
+    # Policies are on their way out, but nothing else reaches a loop that a library makes.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
