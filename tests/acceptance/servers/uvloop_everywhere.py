@@ -1,4 +1,4 @@
-"""A pytest plugin: every loop that nobody chose is uvloop's, the process's own pool loop as well."""
+"""A pytest plugin: every loop that nobody chose is uvloop's, also the process's own pool loop."""
 
 import asyncio
 import warnings
