@@ -9,7 +9,6 @@ from typing import Any
 
 from poolapp import integrations
 from poolapp.core.exceptions import PoolError
-from poolapp.core.lease import Lease
 from poolapp.core.registry import pools
 
 logger = logging.getLogger("poolapp.asgi")
@@ -61,7 +60,7 @@ class PoolLifespan:
             if answer is None or answer["type"] == "lifespan.startup.complete":
                 answer = {"type": "lifespan.startup.complete"}
                 try:
-                    await prewarm()
+                    await pools.prewarm()
                 except PoolError as error:
                     answer = {"type": "lifespan.startup.failed", "message": str(error)}
             await send(answer)
@@ -111,24 +110,3 @@ class _Wrapped:
     def end(self) -> None:
         if self._task is not None:
             self._task.cancel()
-
-
-async def prewarm() -> None:
-    """Open ``MIN_SIZE`` connections of each alias that has ``PREWARM``, at least one.
-
-    Raises PoolError when one can't be opened within ``CONNECT_TIMEOUT``.
-    """
-    for alias in pools:
-        config = pools.config(alias)
-        if not config.prewarm:
-            continue
-        pool = pools[alias]
-        leases: list[Lease[Any]] = []
-        try:
-            for _ in range(max(1, config.min_size)):
-                lease = pool.acquire(timeout=config.connect_timeout, clean=True)
-                # In a task of its own: one task that holds several is reported as a hazard.
-                leases.append(await asyncio.ensure_future(lease))
-        finally:
-            for lease in leases:
-                lease.release()

@@ -167,6 +167,26 @@ class Pool(Lender[C]):
                 raise BackendUnavailable(f"pool {self.alias!r}: no good answer: {said}") from None
             return self.clock() - started
 
+    async def prewarm(self) -> None:
+        """Open ``MIN_SIZE`` connections, at least one, and lay them by.
+
+        Raises what ``acquire`` raises when they are not there after ``CONNECT_TIMEOUT``.
+        """
+        count = max(1, self.config.min_size)
+        all_are_open = asyncio.Barrier(count)
+
+        async def hold_one() -> None:
+            async with self.acquire(timeout=self.config.connect_timeout, clean=True):
+                await all_are_open.wait()
+
+        # Each in a task of its own: one task that holds several is reported as a hazard.
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(count):
+                    tasks.create_task(hold_one())
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
     # -- housekeeping --------------------------------------------------------------------------
 
     def _start(self) -> None:

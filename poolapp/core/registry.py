@@ -17,7 +17,7 @@ from poolapp.core.budget import Budget
 from poolapp.core.config import PoolConfig
 from poolapp.core.custom import CustomBackend
 from poolapp.core.events import Events, Observer
-from poolapp.core.exceptions import ConfigurationError, PoolError
+from poolapp.core.exceptions import BackendUnavailable, ConfigurationError, PoolError
 from poolapp.core.home import Home
 from poolapp.core.loops import EXIT_PATIENCE, at_loop_end, end_of_process
 from poolapp.core.pool import Pool
@@ -266,6 +266,23 @@ class Registry:
     def info(self) -> list[PoolStats]:
         """The statistics of every pool of the process."""
         return [pool.stats() for pool in self.all(initialized_only=True)]
+
+    async def prewarm(self, *aliases: str) -> None:
+        """Open ``MIN_SIZE`` connections, at least one, of each of these aliases on this loop, all
+        at once; of those that have ``PREWARM`` when none is named.
+
+        Raises BackendUnavailable, naming each alias that could not be opened and why.
+        """
+        wanted = aliases or [alias for alias in self if self.config(alias).prewarm]
+        outcomes = await asyncio.gather(
+            *(self[alias].prewarm() for alias in wanted), return_exceptions=True
+        )
+        failures = [each for each in outcomes if isinstance(each, BaseException)]
+        for error in failures:
+            if not isinstance(error, PoolError):
+                raise error
+        if failures:
+            raise BackendUnavailable("; ".join(map(str, failures))) from failures[0]
 
     # -- verbs, for all loops; may be called from any thread -----------------------------------
 

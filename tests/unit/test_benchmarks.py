@@ -27,6 +27,15 @@ EXPECTED = {
         *(f"core.contended_{name}_ratio" for name in PEERS),
         *(f"core.overtakes_{name}" for name in PEERS),
     },
+    "loops": {
+        "loops.run_us",
+        "loops.pool_per_call_us",
+        "loops.connect_per_call_us",
+        "loops.query_alone_us",
+        "loops.run_vs_pool_per_call",
+        "loops.run_vs_connect_per_call",
+        "loops.run_overhead_us",
+    },
     "postgres": {
         "postgres.fetch_32_on_10",
         "postgres.fetch_32_on_10_ops",
@@ -83,5 +92,5 @@ def test_an_unknown_suite_is_refused_with_the_names_of_those_there_are(tmp_path:
 
     assert finished.returncode == 2
     assert "there is no suite 'pgsql'" in finished.stderr
-    assert "core, postgres" in finished.stderr
+    assert "core, loops, postgres" in finished.stderr
     assert not output.exists()

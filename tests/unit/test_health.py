@@ -12,7 +12,8 @@ from poolapp.core.stats import PoolStats
 from poolapp.monitoring.health import Health, Monitor, judge, overall
 from poolapp.monitoring.probe import Probe, probe
 from poolapp.monitoring.rates import PERIOD, SAMPLES, ErrorRates, Tally
-from tests.fake import Clock, FakeServer, config_of, lab, make_pool, turns, virtual
+from tests.fake import FakeServer, config_of, lab, make_pool
+from tests.virtual import Clock, turns, virtual
 
 WELL = Probe(status="healthy")
 DOWN = Probe(status="unhealthy", message="no connection is possible (ConnectionRefusedError)")

@@ -12,7 +12,8 @@ from poolapp import signals
 from poolapp.core.events import EVENTS, Observer
 from poolapp.monitoring.bridge import SignalBridge
 from poolapp.monitoring.log import QUIET, LogObserver
-from tests.fake import Clock, PlainFakeBackend, lab, quiet, virtual
+from tests.fake import PlainFakeBackend, lab, quiet
+from tests.virtual import Clock, virtual
 
 
 @pytest.fixture
