@@ -10,6 +10,7 @@ from project import views
 urlpatterns = [
     path("", views.home, name="home"),
     path("search", views.results, name="search"),
+    path("contents/", views.contents, name="contents"),
     path("entry/<str:qualified_name>/", views.entry, name="entry"),
     path("pools/", include("poolapp.urls")),
     path("admin/", admin.site.urls),

@@ -1,4 +1,4 @@
-"""The pages. They are asynchronous throughout: no ORM, no thread."""
+"""The pages. All but one are asynchronous throughout: no ORM, no thread."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from project.contents import read_packages
 from project.docstring import render_docstring, render_signature
 from project.kinds import PLURALS, Kind
 from project.search import LONGEST_QUERY, InvalidQuery, Query, Results, search, suggest
@@ -43,15 +44,28 @@ def page(view: type_of_view) -> type_of_view:
         try:
             return await view(request, *args, **kwargs)
         except StoreUnavailable as outage:
-            seconds = max(1, math.ceil(outage.retry_after))
-            context = {"outage": outage, "seconds": seconds, "query": _asked(request)}
-            template = _template(request, "503.html", "project/_outage.html")
-            response = render(request, template, context, status=503)
-            response.headers["Retry-After"] = str(seconds)
-            response.headers["Cache-Control"] = "no-store"
-            return response
+            return _outage(request, outage)
 
     return guarded
+
+
+def _outage(request: HttpRequest, outage: StoreUnavailable) -> HttpResponse:
+    seconds = max(1, math.ceil(outage.retry_after))
+    context = {"outage": outage, "seconds": seconds, "query": _asked(request)}
+    template = _template(request, "503.html", "project/_outage.html")
+    response = render(request, template, context, status=503)
+    response.headers["Retry-After"] = str(seconds)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@require_safe
+def contents(request: HttpRequest) -> HttpResponse:
+    """The synchronous one, which works under WSGI as well."""
+    try:
+        return render(request, "project/contents.html", {"packages": read_packages()})
+    except StoreUnavailable as outage:
+        return _outage(request, outage)
 
 
 @page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 
@@ -38,8 +39,8 @@ def end_of_process(loop: asyncio.AbstractEventLoop, close: Callable[[], Awaitabl
     if loop.is_running():
         try:
             asyncio.run_coroutine_threadsafe(_awaited(close), loop).result(timeout=EXIT_PATIENCE)
-        except (TimeoutError, RuntimeError):
-            pass
+        except (TimeoutError, RuntimeError, concurrent.futures.CancelledError):
+            pass  # the last: that loop is ending by itself, and closes them then
     elif not loop.is_closed():
         try:
             loop.run_until_complete(asyncio.wait_for(_awaited(close), EXIT_PATIENCE))

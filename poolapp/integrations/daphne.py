@@ -31,6 +31,9 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 GRACE = 10.0
 """Seconds that requests have to end, unless an alias has a longer ``CLOSE_TIMEOUT``."""
 
+LAST_GRACE = 1.0
+"""Seconds that they have once they are told that their clients have gone."""
+
 
 class Goodbye:
     """Ends what runs, in its order, when the reactor stops."""
@@ -38,7 +41,8 @@ class Goodbye:
     def __init__(self) -> None:
         self.stopping = False
         self._arranged = False
-        self._requests: set[asyncio.Future[None]] = set()
+        self._requests: dict[asyncio.Future[None], Receive | None] = {}
+        """Those that run, each with where its messages come from."""
 
     def arrange(self) -> None:
         """Have the reactor call ``_stop``, before Daphne's own trigger, which is added later."""
@@ -56,13 +60,21 @@ class Goodbye:
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._end()))
 
     async def _end(self) -> None:
-        if self._requests:
-            _, late = await asyncio.wait(set(self._requests), timeout=_patience())
-            if late:
-                logger.warning("%d requests did not end in time and were cancelled", len(late))
+        late = await self._late(_patience())
+        if late:
+            logger.warning("%d requests did not end in time and were cut short", len(late))
             for task in late:
-                task.cancel()
+                _hang_up(self._requests[task])
+            late = await self._late(LAST_GRACE)
+        for task in late:
+            task.cancel()
         await pools.close_all()
+
+    async def _late(self, patience: float) -> set[asyncio.Future[None]]:
+        """The requests that still run in so many seconds."""
+        if not self._requests:
+            return set()
+        return (await asyncio.wait(set(self._requests), timeout=patience))[1]
 
     def wrap(self, application: Application) -> Application:
         """Run requests so that the reactor's stop does not cut them short."""
@@ -80,7 +92,7 @@ class Goodbye:
     async def _finish(
         self, application: Application, scope: Message, receive: Receive, send: Send
     ) -> None:
-        task = self._keep(application(scope, receive, send))
+        task = self._keep(application(scope, receive, send), receive)
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -91,12 +103,20 @@ class Goodbye:
                 raise
             await task
 
-    def _keep(self, work: Awaitable[None]) -> asyncio.Future[None]:
+    def _keep(self, work: Awaitable[None], receive: Receive | None = None) -> asyncio.Future[None]:
         """Run it out of the reach of Daphne, which cancels what it started itself."""
         task = asyncio.ensure_future(work)
-        self._requests.add(task)
-        task.add_done_callback(self._requests.discard)
+        self._requests[task] = receive
+        task.add_done_callback(self._requests.pop)
         return task
+
+
+def _hang_up(receive: Receive | None) -> None:
+    """Tell an application that its client has gone. Django ends its view then, which it does not
+    when it is cancelled itself."""
+    queue = getattr(receive, "__self__", None)  # Daphne gives its queue's ``get``
+    if isinstance(queue, asyncio.Queue):
+        queue.put_nowait({"type": "http.disconnect"})
 
 
 def _unbegun() -> list[Send]:

@@ -173,6 +173,27 @@ async def test_servers_daphne_stops_as_it_takes_a_request(
         await all_said_goodbye(process, watch)
 
 
+async def test_servers_daphne_cuts_requests_short_that_do_not_end(
+    postgres: PostgresServer, server_urls: dict[str, str], tmp_path: Path
+) -> None:
+    """They are told that their clients have gone; their queries are cancelled at the server."""
+    (row,) = (row for row in ROWS if row.name == "daphne")
+    arguments = ("-m", "daphne", "served.impatient:application", "--port", "{port}")
+    async with (
+        watched(row, "cut-short", postgres, server_urls["redis"]) as (watch, environment),
+        started(arguments, {**environment, "SERVED_CLOSE_TIMEOUT": "0.1"}, tmp_path) as process,
+    ):
+        await process.until_ready()
+        async with aiohttp.ClientSession() as session, watch.gate_shut():
+            asking = [asyncio.create_task(knock(session, process.url, "async")) for _ in range(3)]
+            await until_in_flight(process, session, len(asking))
+            process.terminate()
+            assert await process.end() == 0
+            assert not set(await asyncio.gather(*asking)) & {200, 503}
+        assert "3 requests did not end in time and were cut short" in process.log
+        await all_said_goodbye(process, watch)
+
+
 TURNED_AWAY = ("refused", 503)
 
 
@@ -194,10 +215,10 @@ async def until_turned_away(process: Process) -> None:
     await eventually(turned_away)
 
 
-async def knock(session: aiohttp.ClientSession, url: str) -> object:
+async def knock(session: aiohttp.ClientSession, url: str, path: str = "ready") -> object:
     """A request's status; "refused" where nobody listens, "cut" where it is not answered."""
     try:
-        async with session.get(f"{url}/ready") as response:
+        async with session.get(f"{url}/{path}") as response:
             return response.status
     except aiohttp.ClientConnectorError:
         return "refused"

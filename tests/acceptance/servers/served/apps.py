@@ -29,6 +29,7 @@ class ServedConfig(AppConfig):
             close=_goodbye,
             max_size=settings.MAX_SIZE,
             acquire_timeout=60,
+            close_timeout=settings.CLOSE_TIMEOUT,
         )
 
 

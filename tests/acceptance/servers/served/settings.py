@@ -5,6 +5,7 @@ import os
 NAME = os.environ["SERVED_NAME"]
 """What PostgreSQL and Valkey know the connections by."""
 MAX_SIZE = 4
+CLOSE_TIMEOUT = float(os.environ.get("SERVED_CLOSE_TIMEOUT", "10"))
 
 SECRET_KEY = "for the tests only"
 DEBUG = False
@@ -23,6 +24,7 @@ POOLS = {
         "LOCATION": os.environ["SERVED_POSTGRES_URL"],
         "MAX_SIZE": MAX_SIZE,
         "ACQUIRE_TIMEOUT": 60,
+        "CLOSE_TIMEOUT": CLOSE_TIMEOUT,
         "LOOPS": os.environ.get("SERVED_LOOPS", "own"),
         "OPTIONS": {"server_settings": {"application_name": NAME}},
     },
