@@ -29,6 +29,7 @@ from tests.acceptance.servers.rows import (
     MAX_SIZE,
     ROWS,
     SIGHUP,
+    SIGINT,
     SIGTERM,
     TOUCH,
     Row,
@@ -48,9 +49,11 @@ BAD_WORDS = (
     "Traceback",
 )
 
+
 # What servers leave open themselves: the socket they listen on, a file or stdin, the child of
-# runserver's reloader.
+# runserver's reloader; and how gunicorn's worker tells that SIGINT found it at a request's end.
 THEIR_OWN = re.compile(
+    r"^\[.*Error handling request .*\n(?:(?!\[).*\n)*SystemExit: 0$|"
     r"^Exception ignored in: .*\n(?:Traceback .*\n(?:  .*\n)+)?ResourceWarning: (?:"
     r"unclosed <socket\.socket .*laddr=\([^)]*\)>|"
     r"unclosed file <_io\.(?:FileIO|TextIOWrapper) name=\d .*|"
@@ -117,9 +120,6 @@ async def test_servers_goodbye(
         assert code == expected.code, process.log
         if expected.goodbye:
             await all_said_goodbye(process, watch)
-        elif expected.goodbye is not None:
-            # When a server learns to say goodbye, this shall tell.
-            assert await watch.without_goodbye() or await watch.rude()
 
 
 @pytest.mark.parametrize("name", ["uvicorn", "daphne"])
@@ -261,6 +261,10 @@ async def use(
         await at_gate(process, watch, row)
     answers = await asking
     assert len(answers) == REQUESTS
+    if row.kind == "server":
+        # Short-lived loops may have taken all there was and closed it: have some left for the end.
+        answers += await ask_server(process.url, ["run"])
+        assert await watch.sessions() > 0
     assert await watch.sessions() <= MAX_SIZE * row.workers
     assert await watch.clients() <= MAX_SIZE * row.workers
     return answers
@@ -322,6 +326,8 @@ async def watch_replacement(
 async def stop(process: Process, end: str) -> int:
     if end in (CTRL_C, TOUCH):
         process.press_ctrl_c()
+    elif end == SIGINT:
+        process.interrupt()
     else:
         assert end in (SIGTERM, SIGHUP)
         process.terminate()

@@ -90,6 +90,10 @@ class Process:
         """As a service manager does: SIGTERM to the process that was started."""
         self._inner.terminate()
 
+    def interrupt(self) -> None:
+        """SIGINT to that process alone."""
+        self._inner.send_signal(signal.SIGINT)
+
     def send_hangup(self) -> None:
         """As an operator does who has new code."""
         self._inner.send_signal(signal.SIGHUP)

@@ -11,6 +11,8 @@ SIGTERM = "SIGTERM"
 """To the process that was started, as a service manager sends it."""
 CTRL_C = "Ctrl-C"
 """SIGINT to all processes of the group, as a terminal sends it."""
+SIGINT = "SIGINT"
+"""To the process that was started alone."""
 SIGHUP = "SIGHUP"
 """The worker is replaced, then the server ended by SIGTERM."""
 TOUCH = "touch"
@@ -123,7 +125,14 @@ ROWS = [
         strict=False,
     ),
     _server("gunicorn-sync", "gunicorn", WSGI, *BIND, ends=ALL, at_once=1),
-    _server("gunicorn-threads", "gunicorn", WSGI, "--threads", "8", *BIND, ends=ALL, loops=9),
+    # A worker that has SIGINT of the terminal and SIGQUIT of its parent at once may wait for itself
+    # in its signal handler, until the parent's patience of 30 seconds is over.
+    _server(
+        "gunicorn-threads",
+        *("gunicorn", WSGI, "--threads", "8", *BIND),
+        ends={SIGTERM: CLEAN, SIGINT: CLEAN, SIGHUP: CLEAN},
+        loops=9,
+    ),
     _celery("prefork", "2", workers=2, at_once=2),
     _celery("threads", "8", loops=9),
     _run("command", "django", "ask", ends={EXIT: CLEAN}, loops=9),
