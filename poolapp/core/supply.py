@@ -101,7 +101,12 @@ class Supply(Generic[C]):
         self._connects.discard(task)
         if self._abandoned:
             return
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        error: BaseException | None
+        if task.cancelled():
+            # A cancel from outside leaves a mark; one that a driver let through doesn't.
+            error = _Ending() if task.cancelling() else asyncio.CancelledError()
+        else:
+            error = task.exception()
         if isinstance(error, Exception):
             self.recovery.last_error = describe(error, self.pool.config.scrub)
         settle(None if error else task.result(), error)
@@ -184,7 +189,8 @@ class Supply(Generic[C]):
             self.size -= 1
             self.budget.give()
             # A driver may let the cancel of a task of its own through: that is a failure too.
-            if pool.state in ("open", "paused"):
+            # That of a loop's end is none.
+            if pool.state in ("open", "paused") and not isinstance(error, _Ending):
                 self._connect_failed(error, pool.clock())
             return
         assert connection is not None
@@ -447,6 +453,10 @@ class Supply(Generic[C]):
 
 def _has_result(task: asyncio.Task[Any]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
+
+
+class _Ending(asyncio.CancelledError):
+    """A step was cancelled from outside: by the end of its loop, or by ``finish``."""
 
 
 def describe(error: BaseException, scrub: Callable[[str], str]) -> str:

@@ -138,6 +138,7 @@ async def started(
                 "PYTHONDEVMODE": "1",
                 "PYTHONWARNINGS": "error::ResourceWarning" if strict else "default",
                 "PYTHONUNBUFFERED": "1",
+                "HOME": str(folder),  # gunicorn leaves a socket there
                 **environment,
             },
             stdin=asyncio.subprocess.DEVNULL,
