@@ -289,10 +289,9 @@ class Lender(Generic[C]):
         if error is not None and supply.ask(self.backend.breaks, entry.connection, error):
             if self.backend.shared:
                 entry.fresh_until = min(entry.fresh_until, now)
-                supply.restock(entry)
             else:
                 supply.lose(entry, in_use=True)
-                supply.restock(entry)
+            supply.restock(entry)
         elif self.budget.pressure and self.budget.over(self):
             self._retire(entry, "budget")
             self.pump()
@@ -305,13 +304,11 @@ class Lender(Generic[C]):
             self.offer(entry)
 
     def _forget(self, lease: Lease[C]) -> None:
-        """Take a lease from the list of its task, wherever in it it stands."""
+        """Take a lease from the list of its task, in which it does not stand alone."""
         inner = self._leases.get(lease.task)
         if inner is lease:
-            if lease.outer is None:
-                del self._leases[lease.task]
-            else:
-                self._leases[lease.task] = lease.outer
+            assert lease.outer is not None
+            self._leases[lease.task] = lease.outer
         else:
             while inner is not None and inner.outer is not lease:
                 inner = inner.outer
@@ -387,10 +384,11 @@ class Lender(Generic[C]):
 
     # -- what the budget asks of a pool; called through the loop -------------------------------
 
-    def wake(self, method: str) -> bool:
+    def wake(self, method: str, *details: Any) -> bool:
+        """Call the method soon, from any thread; False when the loop is closed, and so the pool."""
         try:
-            self.loop.call_soon_threadsafe(getattr(self, method))
-        except RuntimeError:  # the loop is closed
+            self.loop.call_soon_threadsafe(getattr(self, method), *details)
+        except RuntimeError:
             return False
         return True
 

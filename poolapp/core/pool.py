@@ -97,14 +97,10 @@ class Pool(Lender[C]):
 
     def tell(self, verb: str, *details: Any) -> None:
         """Call a verb from any thread: now on the pool's own loop, soon from elsewhere."""
-        method = getattr(self, verb)
         if _get_running_loop() is self.loop:
-            method(*details)
-            return
-        try:
-            self.loop.call_soon_threadsafe(method, *details)
-        except RuntimeError:  # the loop is closed, and the pool with it
-            pass
+            getattr(self, verb)(*details)
+        else:
+            self.wake(verb, *details)
 
     # -- verbs ---------------------------------------------------------------------------------
 
