@@ -75,6 +75,21 @@ def postgres_url(server_urls: dict[str, str]) -> str:
     return server_urls["postgres"]
 
 
+@pytest.fixture(scope="session")
+def redis_url(server_urls: dict[str, str]) -> str:
+    return server_urls["redis"]
+
+
+@pytest.fixture(scope="session")
+def s3_url(server_urls: dict[str, str]) -> str:
+    return server_urls["s3"]
+
+
+@pytest.fixture(scope="session")
+def mongodb_url(server_urls: dict[str, str]) -> str:
+    return server_urls["mongodb"]
+
+
 @pytest.fixture
 async def pg_admin(postgres_url: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """A connection outside of every pool, to see what the server sees."""

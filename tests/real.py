@@ -19,14 +19,15 @@ _numbers = itertools.count(1)
 
 
 def postgres_config(url: str, **settings: Any) -> PoolConfig:
-    return _config(POSTGRES, (url,), **settings)
+    return config_of(POSTGRES, url, **settings)
 
 
 def elasticsearch_config(*urls: str, **settings: Any) -> PoolConfig:
-    return _config(ELASTICSEARCH, urls, **settings)
+    return config_of(ELASTICSEARCH, *urls, **settings)
 
 
-def _config(backend: str, urls: tuple[str, ...], **settings: Any) -> PoolConfig:
+def config_of(backend: str, *urls: str, **settings: Any) -> PoolConfig:
+    """With an alias of its own unless one is given."""
     alias = settings.pop("alias", None) or f"real{next(_numbers)}"
     options = Options(settings.pop("options", None))
     locations = tuple(Location.parse(url) for url in urls)

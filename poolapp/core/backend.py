@@ -26,6 +26,14 @@ class Problem:
     hint: str
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Sockets:
+    """What a driver tells of the sockets of its own beneath a shared client."""
+
+    open: int
+    in_use: int
+
+
 class BaseBackend(Generic[C]):
     """Connects to one kind of server, for the pool that owns the connections.
 
@@ -45,6 +53,10 @@ class BaseBackend(Generic[C]):
 
     schemes: ClassVar[tuple[str, ...]] = ()
     """The URL schemes ``LOCATION`` may have; empty: any."""
+
+    environment: ClassVar[Mapping[str, str]] = {}
+    """Names of environment variables, beside ``POOL_<ALIAS>_<KEY>``, that set something for every
+    alias of this backend: ``"MAX_SIZE"``, or one option as ``"OPTIONS.limit_per_host"``."""
 
     pool_class: ClassVar[type[Pool[Any]] | None] = None
     """A subclass of Pool that adds this driver's short cuts (``fetch``, ``execute``)."""
@@ -96,6 +108,11 @@ class BaseBackend(Generic[C]):
 
     def watch(self, connection: C, lost: Callable[[], None]) -> None:
         """Have ``lost`` called, on this loop, when the connection goes away by itself."""
+
+    def sockets(self, connection: C) -> Sockets | None:
+        """How many sockets the client has open, as far as the driver tells. Asks nobody, and may
+        be called from any thread."""
+        return None
 
     async def health(
         self, connection: C

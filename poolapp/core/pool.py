@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from asyncio import _get_running_loop
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from random import random as system_random
 from types import TracebackType
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from poolapp.core.config import PoolConfig
 
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 class Pool(Lender[C]):
@@ -101,6 +102,27 @@ class Pool(Lender[C]):
             getattr(self, verb)(*details)
         else:
             self.wake(verb, *details)
+
+    async def _perform(self, lease: Lease[C], operation: Callable[[C], Awaitable[T]]) -> T:
+        """One operation on a connection that is borrowed for it: what the short cuts of a shared
+        backend are made of.
+
+        Raises what ``acquire`` raises; BackendUnavailable, caused by the driver's error, when
+        ``backend.breaks`` says that the connection was lost; and the driver's other errors.
+        """
+        connection = await lease.__aenter__()
+        try:
+            result = await operation(connection)
+        except BaseException as error:
+            lease.release(error)
+            if isinstance(error, Exception) and self.backend.breaks(connection, error):
+                raise BackendUnavailable(
+                    f"pool {self.alias!r}: the server was lost during an operation, which may or "
+                    f"may not have taken effect: {describe(error, self.config.scrub)}"
+                ) from error
+            raise
+        lease.release()
+        return result
 
     # -- verbs ---------------------------------------------------------------------------------
 

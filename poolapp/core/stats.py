@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from poolapp.core.backend import Sockets
     from poolapp.core.pool import Pool
     from poolapp.core.supply import Supply
 
@@ -92,6 +93,8 @@ class PoolStats:
     size: int
     in_use: int
     idle: int
+    sockets: Sockets | None
+    """Of the driver, where a shared client has a socket pool of its own and tells of it."""
     connecting: int
     waiting: int
     acquired: int
@@ -156,6 +159,7 @@ def picture(pool: Pool[Any], supply: Supply[Any]) -> PoolStats:
         size=supply.size,
         in_use=pool.in_use,
         idle=pool.idle,
+        sockets=supply.sockets(),
         connecting=supply.connecting,
         waiting=pool.waiting,
         acquired=counters.acquired,

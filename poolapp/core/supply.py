@@ -9,7 +9,7 @@ from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from poolapp.core.backend import BaseBackend
+from poolapp.core.backend import BaseBackend, Sockets
 from poolapp.core.budget import Budget
 from poolapp.core.lease import Entry
 from poolapp.core.resilience import Recovery
@@ -119,6 +119,21 @@ class Supply(Generic[C]):
         except Exception:
             logger.exception("%s failed", question.__qualname__)
             return True
+
+    def sockets(self) -> Sockets | None:
+        """What the driver tells of its own sockets, over all generations that live."""
+        found = []
+        for entry in list(self.entries):
+            try:
+                found.append(self.backend.sockets(entry.connection))
+            except Exception:
+                logger.exception("%s failed", self.backend.sockets.__qualname__)
+        told = [each for each in found if each is not None]
+        if not told:
+            return None
+        return Sockets(
+            open=sum(each.open for each in told), in_use=sum(each.in_use for each in told)
+        )
 
     # -- opening ------------------------------------------------------------------------------
 

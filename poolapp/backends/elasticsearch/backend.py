@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
-from poolapp.backends.abandoned import drop
+from poolapp.backends import aiohttp_sockets
 from poolapp.backends.elasticsearch import options
-from poolapp.backends.elasticsearch.sockets import connectors, node_class, transports
-from poolapp.core.backend import BaseBackend, Problem
+from poolapp.backends.elasticsearch.sockets import connectors, node_class
+from poolapp.core.backend import BaseBackend, Problem, Sockets
 from poolapp.core.config import Location, PoolConfig
 
 if TYPE_CHECKING:
@@ -134,19 +134,16 @@ class ElasticsearchBackend(BaseBackend["AsyncElasticsearch"]):
         if sniffing is not None:
             sniffing.cancel()
         for connector in connectors(connection):
-            open_ones = transports(connector)
-            connector._close()
-            for transport in open_ones:
-                transport.abort()
+            aiohttp_sockets.abort(connector)
 
     def abandon(self, connection: AsyncElasticsearch) -> None:
         for connector in connectors(connection):
-            open_ones = transports(connector)
-            connector._close()
-            for transport in open_ones:
-                drop(transport)
+            aiohttp_sockets.abandon(connector)
 
     # -- asking --------------------------------------------------------------------------------
+
+    def sockets(self, connection: AsyncElasticsearch) -> Sockets:
+        return aiohttp_sockets.count(connectors(connection))
 
     async def health(self, connection: AsyncElasticsearch) -> tuple[Verdict, str]:
         """What the cluster says of itself: yellow is degraded, red is unhealthy.

@@ -1,4 +1,4 @@
-"""The sockets beneath the client: how many there may be, and how to drop them."""
+"""The sockets beneath the client: how many there may be, and who has them."""
 
 from __future__ import annotations
 
@@ -37,9 +37,3 @@ def connectors(client: AsyncElasticsearch) -> list[Any]:
         for session in sessions
         if session is not None and session.connector is not None
     ]
-
-
-def transports(connector: Any) -> list[Any]:
-    protocols = [protocol for kept in connector._conns.values() for protocol, _ in kept]
-    protocols += connector._acquired
-    return [each.transport for each in protocols if each.transport is not None]
