@@ -223,7 +223,7 @@ def _reentrant(kind: type[Pool[Any]]) -> type[Pool[Any]]:
             if outer is None:
                 return bool(super()._lend_idle(lease))
             lease.entry, lease.task, lease.outer = outer.entry, outer.task, None
-            lease.since, lease.reported = self.clock(), False
+            lease.since, lease.reported, lease.work = self.clock(), False, outer.work
             self._inner.add(lease)
             return True
 

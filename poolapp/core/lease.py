@@ -8,6 +8,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from poolapp.core.exceptions import PoolError
+from poolapp.core.work import Work
 
 if TYPE_CHECKING:
     from poolapp.core.pool import Pool
@@ -69,7 +70,7 @@ class Lease(Generic[C]):
 
     __slots__ = (
         "_code", "_lasti", "clean", "entry", "outer", "pool", "reported", "since", "task",
-        "timeout",
+        "timeout", "work",
     )  # fmt: skip
 
     lasting: ClassVar[bool] = False
@@ -89,6 +90,8 @@ class Lease(Generic[C]):
         self.task: asyncio.Task[Any] | None
         self.outer: Lease[C] | None
         """A lease of the same pool that the task held already."""
+        self.work: Work | None
+        """The view, consumer, task or command for which it is held, where that is known."""
         self.reported: bool
         """Whether it was told as leaked."""
 
@@ -143,11 +146,13 @@ class Lease(Generic[C]):
 
     @property
     def holder(self) -> str:
-        """The task that acquired: its name and its outermost coroutine."""
-        if self.task is None:
-            return "no task"
-        coroutine = self.task.get_coro()
-        return f"{self.task.get_name()} ({getattr(coroutine, '__qualname__', coroutine)})"
+        """The work it is held for, and the task that acquired: its name and its outermost
+        coroutine."""
+        task = "no task"
+        if self.task is not None:
+            coroutine = self.task.get_coro()
+            task = f"{self.task.get_name()} ({getattr(coroutine, '__qualname__', coroutine)})"
+        return task if self.work is None else f"{self.work}, {task}"
 
     def stack(self) -> list[str]:
         """Where the acquire stands, outermost call first, each ``path:line in function``.

@@ -25,6 +25,7 @@ from poolapp.core.lease import Entry, Lease
 from poolapp.core.queue import Queue
 from poolapp.core.stats import Counters
 from poolapp.core.supply import Supply
+from poolapp.core.work import WORK
 
 if TYPE_CHECKING:
     from poolapp.core.config import PoolConfig
@@ -142,6 +143,7 @@ class Lender(Generic[C]):
         lease.entry = entry
         lease.since = now
         lease.reported = False
+        lease.work = WORK.get()
         leases = self._leases
         lease.outer = outer = leases.get(lease.task)
         leases[lease.task] = lease

@@ -7,10 +7,12 @@ import sys
 from typing import Any
 
 from poolapp.core.registry import pools
+from poolapp.integrations import commands
 
 
 def connect() -> None:
     """Called at Django's start."""
+    commands.connect()
     if "twisted.internet.reactor" in sys.modules:
         from poolapp.integrations.daphne import goodbye
 
