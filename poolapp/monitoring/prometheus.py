@@ -1,0 +1,249 @@
+"""The pools in Prometheus' words, through prometheus_client's default registry.
+
+Nothing of it is in an acquire's way: the pools count for themselves, and what they have counted
+since the last time is carried over when somebody asks. In prometheus_client's multi-process mode
+nobody asks the process itself, so it carries over by itself, every few seconds.
+
+A gauge is the sum over the processes that live, or the worst of them for what can't be added up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import threading
+from collections import Counter as Counts
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
+
+from poolapp.core.config import PoolConfig
+from poolapp.core.events import Observer
+from poolapp.core.pool import Pool
+from poolapp.core.stats import BOUNDS, PoolStats
+from poolapp.monitoring.health import SEVERITY, Monitor, monitor
+
+PERIOD = 5.0
+"""Seconds between two times that a process of many carries over what it has counted."""
+
+LABELS = ("alias", "backend")
+
+_Worst = Literal["livesum", "livemax", "livemin"]
+
+
+def label_of(config: PoolConfig) -> str:
+    """``postgres`` of ``poolapp.backends.postgres.PostgresBackend``."""
+    return config.backend.rpartition(".")[2].removesuffix("Backend").lower()
+
+
+@dataclasses.dataclass(slots=True)
+class _Counted:
+    """What was carried over of one pool."""
+
+    acquired: int = 0
+    connected: int = 0
+    timed_out: int = 0
+    refused: int = 0
+    lost: int = 0
+    leaked: int = 0
+    connect_failed: int = 0
+    closed: Counts[str] = dataclasses.field(default_factory=Counts)
+    waited: list[int] = dataclasses.field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    waited_seconds: float = 0.0
+    used: list[int] = dataclasses.field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    used_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, pool: Pool[Any]) -> _Counted:
+        """As it is now. Of the acquires that did not queue each waited no time at all."""
+        counters = pool.counters
+        waited = list(counters.waited.buckets)
+        acquired = counters.acquired
+        waited[0] += max(0, acquired - counters.queued)
+        return cls(
+            acquired=acquired,
+            connected=counters.connected,
+            timed_out=counters.timed_out,
+            refused=counters.refused,
+            lost=counters.lost,
+            leaked=counters.leaked,
+            connect_failed=counters.connect_failed,
+            closed=Counts(counters.closed),
+            waited=waited,
+            waited_seconds=counters.waited.total,
+            used=list(counters.used.buckets),
+            used_seconds=counters.used.total,
+        )
+
+
+class PoolMetrics(Observer):
+    """A collector for one registry, and the observer that fills it."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self._lock = threading.Lock()
+        self._carried: dict[Pool[Any], _Counted] = {}
+        self._acquired: Counts[str] = Counts()
+        self._connected: Counts[str] = Counts()
+        self._metrics: list[Counter | Gauge | Histogram] = []
+
+        self._active = self._gauge("active_connections", "Connections, or seats, in use")
+        self._idle = self._gauge("idle_connections", "Connections, or seats, that lie idle")
+        self._total = self._gauge("total_connections", "Connections, or seats, that are open")
+        self._max = self._gauge("max_connections", "MAX_SIZE, over all processes")
+        self._waiting = self._gauge("waiting", "Acquires that queue now")
+        self._failed = self._gauge("failed_connections", "Connects that failed, since the start")
+        self._error_rate = self._gauge(
+            "error_rate", "Share of the last minute's acquires that failed, 0 to 1", "livemax"
+        )
+        self._efficiency = self._gauge(
+            "efficiency", "Share of the acquires that needed no connect, 0 to 1", "livemin"
+        )
+        self._breaker = self._gauge("breaker_state", "1 while the circuit is open", "livemax")
+        self._health = self._gauge("health", "0 healthy, 1 degraded, 2 unhealthy", "livemax")
+        self._timeouts = self._counter("timeouts", "Acquires that timed out")
+        self._refused = self._counter("refused", "Acquires that were turned away at once")
+        self._lost = self._counter("lost", "Connections that went away by themselves")
+        self._leaks = self._counter("leaks", "Leases held for longer than LEAK_AFTER")
+        self._closed = self._counter("closed", "Connections that were closed", "reason")
+        self._wait = self._histogram("wait_seconds", "Time in the queue of an acquire")
+        self._use = self._histogram("request_duration_seconds", "Time that a lease was held")
+        self._create = self._histogram("create_seconds", "Time that a connect took")
+
+    def _gauge(self, name: str, text: str, mode: _Worst = "livesum") -> Gauge:
+        made = Gauge(f"connection_pool_{name}", text, LABELS, registry=None, multiprocess_mode=mode)
+        self._metrics.append(made)
+        return made
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        made = Counter(f"connection_pool_{name}", text, (*LABELS, *labels), registry=None)
+        self._metrics.append(made)
+        return made
+
+    def _histogram(self, name: str, text: str) -> Histogram:
+        made = Histogram(f"connection_pool_{name}", text, LABELS, registry=None, buckets=BOUNDS)
+        self._metrics.append(made)
+        return made
+
+    # -- being asked ---------------------------------------------------------------------------
+
+    def describe(self) -> Iterable[Metric]:
+        for metric in self._metrics:
+            yield from metric.describe()
+
+    def collect(self) -> Iterator[Metric]:
+        self.carry_over()
+        for metric in self._metrics:
+            yield from metric.collect()
+
+    # -- hearing -------------------------------------------------------------------------------
+
+    def pool_opened(self, pool: Pool[Any]) -> None:
+        if _many_processes():
+            pool.loop.call_later(PERIOD, self._tick, pool)
+
+    def _tick(self, pool: Pool[Any]) -> None:
+        if pool.state != "closed":
+            self.carry_over()
+            pool.loop.call_later(PERIOD, self._tick, pool)
+
+    def connected(self, pool: Pool[Any], seconds: float) -> None:
+        self._create.labels(pool.alias, label_of(pool.config)).observe(seconds)
+
+    def pool_closed(self, pool: Pool[Any]) -> None:
+        with self._lock:
+            self._count(pool)
+            self._carried.pop(pool, None)
+        if _many_processes():
+            self.carry_over()
+
+    def forget(self) -> None:
+        """In a forked child: the pools were the parent's, which carries their counts over."""
+        self._lock = threading.Lock()
+        self._carried = {}
+        self._acquired, self._connected = Counts(), Counts()
+
+    # -- carrying over -------------------------------------------------------------------------
+
+    def carry_over(self) -> None:
+        """Have the metrics say what the pools say now; from any thread."""
+        registry = self._monitor.registry
+        with self._lock:
+            found = registry.all(initialized_only=True)
+            for pool in found:
+                self._count(pool)
+            by_alias: dict[str, list[PoolStats]] = {alias: [] for alias in registry}
+            for pool in found:
+                by_alias.setdefault(pool.alias, []).append(pool.stats())
+            for alias, stats in by_alias.items():
+                if alias in registry:
+                    self._show(registry.config(alias), stats)
+
+    def _count(self, pool: Pool[Any]) -> None:
+        labels = (pool.alias, label_of(pool.config))
+        before, now = self._carried.get(pool, _Counted()), _Counted.of(pool)
+        self._carried[pool] = now
+        self._acquired[pool.alias] += now.acquired - before.acquired
+        self._connected[pool.alias] += now.connected - before.connected
+        for counter, name in (
+            (self._timeouts, "timed_out"),
+            (self._refused, "refused"),
+            (self._lost, "lost"),
+            (self._leaks, "leaked"),
+        ):
+            counter.labels(*labels).inc(getattr(now, name) - getattr(before, name))
+        self._failed.labels(*labels).inc(now.connect_failed - before.connect_failed)
+        for reason, count in (now.closed - before.closed).items():
+            self._closed.labels(*labels, reason).inc(count)
+        seconds = now.waited_seconds - before.waited_seconds
+        _add(self._wait.labels(*labels), now.waited, before.waited, seconds)
+        seconds = now.used_seconds - before.used_seconds
+        _add(self._use.labels(*labels), now.used, before.used, seconds)
+
+    def _show(self, config: PoolConfig, stats: list[PoolStats]) -> None:
+        labels = (config.alias, label_of(config))
+        acquired, connected = self._acquired[config.alias], self._connected[config.alias]
+        self._active.labels(*labels).set(sum(each.in_use for each in stats))
+        self._idle.labels(*labels).set(sum(each.idle for each in stats))
+        self._total.labels(*labels).set(sum(each.size for each in stats))
+        self._max.labels(*labels).set(config.max_size)
+        self._waiting.labels(*labels).set(sum(each.waiting for each in stats))
+        self._breaker.labels(*labels).set(any(each.breaker_open for each in stats))
+        self._error_rate.labels(*labels).set(self._monitor.rates.of(config.alias).rate)
+        self._efficiency.labels(*labels).set(
+            max(0.0, 1 - connected / acquired) if acquired else 1.0
+        )
+        self._health.labels(*labels).set(SEVERITY[self._monitor.known(config.alias).status])
+        self._failed.labels(*labels).inc(0)
+        for counter in (self._timeouts, self._refused, self._lost, self._leaks):
+            counter.labels(*labels).inc(0)
+
+
+def _add(into: Histogram, now: list[int], before: list[int], seconds: float) -> None:
+    """Add many observations at once. prometheus_client has a public way for single ones only; a
+    test holds these two attributes."""
+    for bucket, count, old in zip(into._buckets, now, before, strict=True):
+        if count != old:
+            bucket.inc(count - old)
+    if seconds:
+        into._sum.inc(seconds)
+
+
+def _many_processes() -> bool:
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ or "prometheus_multiproc_dir" in os.environ
+
+
+metrics = PoolMetrics(monitor)
+"""The process's own."""
+
+
+@functools.cache
+def register(registry: CollectorRegistry = REGISTRY) -> None:
+    """Have a registry's readers see the pools. Doing it again changes nothing."""
+    registry.register(metrics)
+
+
+os.register_at_fork(after_in_child=metrics.forget)
