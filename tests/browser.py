@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+from tests.debian import program
 
 FLAGS = [
     "--headless",
@@ -25,12 +24,7 @@ FLAGS = [
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Skips the test where there is no Chromium; in CI that is a failure."""
-    path = shutil.which("chromium")
-    if path is None:
-        message = "needs Debian's package chromium"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+    path = program("chromium", "chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         try:

@@ -1,5 +1,6 @@
 import itertools
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -7,9 +8,17 @@ import asyncpg
 import pytest
 
 from poolapp.devservices.services import all_services
+from tests.acceptance.servers.watching import SETTINGS
+from tests.demo_process import DemoProcess, discard, processes_of
 from tests.servers import SESSION, PostgresServer, Session
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    # `make test &` ignores Ctrl-C, and so would the processes that are started here to be sent one.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Services:
@@ -44,8 +53,11 @@ class Services:
     def mend(self) -> None:
         for name in self._paused:
             self._session.supervisor.resume(name)
-        if self._touched:
-            self._session.supervisor.up()
+        if not self._touched:
+            return
+        for row in self._session.supervisor.status():
+            if row.state == "dead":  # on the ports that the session's URLs name
+                self._session.supervisor.restart(row.name)
 
     def _need(self, name: str) -> None:
         variable = self._session.supervisor.services[name].variable
@@ -56,7 +68,7 @@ class Services:
 
 @pytest.fixture(scope="session")
 def server_urls() -> dict[str, str]:
-    """Service name -> URL: postgres, redis, elasticsearch, s3, mongodb."""
+    """Service name -> URL: postgres, redis, elasticsearch, s3, mongodb, feed."""
     services = all_services()
     return {
         each.name: os.environ[each.variable] for each in services if each.variable in os.environ
@@ -111,3 +123,29 @@ def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     yield server
     server.resume()
     server.discard()
+
+
+@pytest.fixture(scope="session")
+def talkative_postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """A PostgreSQL server whose log tells how its clients left."""
+    server = request.config.stash[SESSION].postgres("talkative", SETTINGS)
+    yield server
+    server.discard()
+
+
+@pytest.fixture(scope="session")
+def demo(request: pytest.FixtureRequest) -> Iterator[DemoProcess]:
+    """The demo: it runs, and so has imported everything. Leave it so.
+
+    List a file that uses it in `tests.workers.TOGETHER`.
+    """
+    folder = request.config.stash[SESSION].folder / "demo"
+    folder.mkdir(mode=0o711)
+    demo = DemoProcess(folder)
+    try:
+        demo.wait_until_ready()
+        yield demo
+    finally:
+        demo.stop()
+        discard(folder)
+        assert processes_of(folder) == []

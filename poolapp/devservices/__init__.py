@@ -5,12 +5,13 @@ Settings may import this package: it needs no configured Django and no driver.
 
 from pathlib import Path
 
-from poolapp.devservices.exceptions import DevServiceError, MissingWheel, ServerDied
+from poolapp.devservices.exceptions import DevServiceError, MissingWheel, NotReady, ServerDied
 from poolapp.devservices.supervisor import ServiceStatus, Supervisor
 
 __all__ = [
     "DevServiceError",
     "MissingWheel",
+    "NotReady",
     "ServerDied",
     "ServiceStatus",
     "Supervisor",
@@ -27,7 +28,8 @@ def up(*names: str, folder: Path | None = None) -> dict[str, str]:
     """Start the named services (all when none is named) and return their URLs.
 
     A running one is left alone and an external one is not started. The servers outlive this
-    process. Raises `MissingWheel`, `ServerDied`, or `DevServiceError` for an unknown name.
+    process. One that does not get ready is started again, on other ports, up to three times.
+    Raises `MissingWheel`, `ServerDied`, `NotReady`, or `DevServiceError` for an unknown name.
     """
     return Supervisor(folder).up(*names)
 

@@ -14,3 +14,7 @@ class MissingWheel(DevServiceError):
 
 class ServerDied(DevServiceError):
     """A server ended before it was ready; the text carries the tail of its log."""
+
+
+class NotReady(DevServiceError):
+    """A server ran but gave no good answer in time; the text carries the tail of its log."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from poolapp.devservices.folders import make_folder
-from poolapp.devservices.ports import free_port
+from poolapp.devservices.ports import free_port, is_free
 from poolapp.devservices.record import Record
 
 
@@ -27,6 +27,11 @@ class Service(ABC):
     # How to stop when nobody needs the data any more.
     discard_signal: ClassVar[signal.Signals] = signal.SIGKILL
     stop_seconds: ClassVar[float] = 10.0
+    patience: ClassVar[tuple[float, ...]] = (8.0, 16.0, 30.0)
+    """Seconds that each try of a start may take. All are ready after one or two; each try is given
+    more than the last one, because it may be the machine that is slow."""
+    probe_modules: ClassVar[tuple[str, ...]] = ()
+    """What ``probe`` and ``prepare`` import."""
 
     @property
     def variable(self) -> str:
@@ -44,6 +49,14 @@ class Service(ABC):
     def choose_ports(self) -> tuple[int, ...]:
         """Return free ports; the first is the one clients use."""
         return (free_port(),)
+
+    def leftovers(self, ports: tuple[int, ...]) -> list[Path]:
+        """Return the files outside of its home that a server which was killed leaves behind."""
+        return []
+
+    def can_use(self, ports: tuple[int, ...]) -> bool:
+        """Whether the ports are free, and no files of another server are in the way."""
+        return all(map(is_free, ports)) and not any(each.exists() for each in self.leftovers(ports))
 
     def prepare(self, home: Path, record: Record, log: Path) -> None:
         """Make what the first start needs. Called before every start; raises DevServiceError."""

@@ -1,6 +1,7 @@
 """Starting, watching and stopping the servers of one folder."""
 
 import fcntl
+import importlib
 import os
 import secrets
 import shutil
@@ -15,17 +16,14 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from poolapp.devservices import processes
-from poolapp.devservices.exceptions import DevServiceError, ServerDied
+from poolapp.devservices.exceptions import DevServiceError, MissingWheel, NotReady, ServerDied
 from poolapp.devservices.folders import default_folder, foreign, make_folder
-from poolapp.devservices.ports import is_free
 from poolapp.devservices.record import Record
 from poolapp.devservices.service import Service
 from poolapp.devservices.services import all_services
 
-START_SECONDS = 30.0
 _PROBE_SECONDS = 0.02
-_PORT_TRIES = 5
-_LOG_LINES = 15
+_LOG_LINES = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,8 +60,10 @@ class Supervisor:
     def up(self, *names: str) -> dict[str, str]:
         """Start the named services (all when none is named), at once, and return their URLs."""
         chosen = self._choose(names)
+        own = [each for each in chosen if not self._external(each)]
+        _import_probes(own)
         with self._locked():
-            self._at_once(self._start, [each for each in chosen if not self._external(each)])
+            self._at_once(self._start, own)
         return {name: url for name, url in self.urls().items() if self.services[name] in chosen}
 
     def down(self, *names: str, discard: bool = False) -> None:
@@ -83,10 +83,10 @@ class Supervisor:
     def restart(self, name: str) -> str:
         """Start one server again on the same port and data, and return its URL."""
         service = self._own(name)
+        _import_probes([service])
         with self._locked():
-            record = Record.read(self._record(service))
             self._stop(service)
-            self._start(service, ports=record.ports if record else None)
+            self._start(service, keep_ports=True)
         return self.urls()[name]
 
     def pause(self, name: str) -> None:
@@ -133,45 +133,56 @@ class Supervisor:
 
     # One service
 
-    def _start(self, service: Service, ports: tuple[int, ...] | None = None) -> None:
-        home, path = service.home(self.folder), self._record(service)
-        record = Record.read(path)
-        if record and self._find(service, record):
-            self._wait_until_ready(service, record)
-            return
+    def _start(self, service: Service, *, keep_ports: bool = False) -> None:
+        """Have the server ready, in as many tries as it has patience for.
+
+        What one try meets the next may not: a port that was taken between choice and use, parts
+        of a server that wait for each other.
+        """
+        log = self._log(service)
+        failures: list[str] = []
+        for patience in service.patience:
+            log_start = log.stat().st_size if log.exists() else 0
+            record = Record.read(self._record(service))
+            try:
+                if record is None or not self._find(service, record):
+                    record = self._launch(service, record, keep_ports, anew=bool(failures))
+                self._wait_until_ready(service, record, patience)
+            except (ServerDied, NotReady) as error:
+                processes.kill(service, service.home(self.folder))
+                failures.append(str(error))
+                kind = type(error)
+            else:
+                return
+        tail = self._tail(service, log_start)
+        tries = "\n".join(f"Try {number}: {text}" for number, text in enumerate(failures, 1))
+        raise kind(f"{service.title} could not be started.\n{tries}\n{tail}")
+
+    def _launch(
+        self, service: Service, record: Record | None, keep_ports: bool, *, anew: bool
+    ) -> Record:
+        home, log = service.home(self.folder), self._log(service)
         # What a killed parent or a killed command left would hold the port or the data.
         processes.kill(service, home)
         if record is None:
             record = Record(ports=service.choose_ports(), password=secrets.token_urlsafe(24))
-        for tries_left in reversed(range(_PORT_TRIES)):
-            if ports is None and not all(map(is_free, record.ports)):
-                record = replace(record, ports=service.choose_ports())
-            record = replace(record, pid=None, born=None)
-            record.write(path)
-            log = self._log(service)
-            log_start = log.stat().st_size if log.exists() else 0
-            try:
-                service.prepare(home, record, log)
-                pid, born = processes.spawn(service, service.command(home, record), home, log)
-                record = replace(record, pid=pid, born=born)
-                record.write(path)
-                self._wait_until_ready(service, record, log_start)
-            except ServerDied:
-                # A port that was free a moment ago may be taken now; nothing else is worth
-                # another try.
-                if ports is not None or not tries_left or all(map(is_free, record.ports)):
-                    raise
-            else:
-                return
+        _remove_leftovers(service, record)
+        if not keep_ports and (anew or not service.can_use(record.ports)):
+            record = replace(record, ports=service.choose_ports())
+        record = replace(record, pid=None, born=None)
+        record.write(self._record(service))
+        service.prepare(home, record, log)
+        pid, born = processes.spawn(service, service.command(home, record), home, log)
+        record = replace(record, pid=pid, born=born)
+        record.write(self._record(service))
+        return record
 
-    def _wait_until_ready(self, service: Service, record: Record, log_start: int = 0) -> None:
-        deadline = time.monotonic() + START_SECONDS
+    def _wait_until_ready(self, service: Service, record: Record, patience: float) -> None:
+        deadline = time.monotonic() + patience
         home = service.home(self.folder)
         while True:
             if not self._find(service, record):
-                raise ServerDied(
-                    f"{service.title} ended while it started. {self._tail(service, log_start)}"
-                )
+                raise ServerDied(f"{service.title} ended while it started on port {record.port}.")
             try:
                 service.probe(record)
             except OSError as error:
@@ -181,9 +192,9 @@ class Supervisor:
                     return
                 reason = OSError(f"another program answers on port {record.port}")
             if time.monotonic() > deadline:
-                raise DevServiceError(
-                    f"{service.title} runs but was not ready after {START_SECONDS:.0f} s: "
-                    f"{reason}. {self._tail(service, log_start)}"
+                raise NotReady(
+                    f"{service.title} ran on port {record.port} but was not ready after "
+                    f"{patience:g} s: {reason}."
                 )
             time.sleep(_PROBE_SECONDS)
 
@@ -192,6 +203,8 @@ class Supervisor:
         record = Record.read(path)
         home = service.home(self.folder)
         processes.stop(service, home, record, number or service.stop_signal)
+        if record:
+            _remove_leftovers(service, record)
         if record and record.pid is not None:
             replace(record, pid=None, born=None).write(path)
 
@@ -263,6 +276,29 @@ class Supervisor:
             raise errors[0]
         if errors:
             raise DevServiceError("\n".join(str(error) for error in errors)) from errors[0]
+
+
+def _import_probes(services: Sequence[Service]) -> None:
+    """Import what the probes need, one after the other.
+
+    The servers start in parallel, and so would the imports of their drivers: which import some
+    modules of the same third library, each half of it when they meet there.
+    """
+    for service in services:
+        for module in service.probe_modules:
+            try:
+                importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                package = module.partition(".")[0]
+                raise MissingWheel(f"The probe of {service.title}", package) from error
+
+
+def _remove_leftovers(service: Service, record: Record) -> None:
+    for path in service.leftovers(record.ports):
+        try:
+            path.unlink(missing_ok=True)
+        except PermissionError:
+            pass  # another user's: these ports are not for us any more
 
 
 def _existing(path: Path) -> Path | None:

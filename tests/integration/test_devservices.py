@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -26,15 +27,16 @@ from elasticsearch import AsyncElasticsearch
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
-from poolapp.devservices import DevServiceError, MissingWheel, ServerDied, Supervisor
+from poolapp.devservices import DevServiceError, MissingWheel, NotReady, ServerDied, Supervisor
 from poolapp.devservices.folders import FOLDER_VARIABLE, default_folder, temporary_twin
 from poolapp.devservices.ports import BELOW
 from poolapp.devservices.record import Record
-from poolapp.devservices.services import Elasticsearch, MongoDB, Postgres, Redis
+from poolapp.devservices.services import S3, Elasticsearch, MongoDB, Postgres, Redis
 from tests.conftest import Services
 from tests.servers import SESSION, PostgresServer, Session
 
-NAMES = ["postgres", "redis", "elasticsearch", "s3", "mongodb"]
+STORES = ["postgres", "redis", "elasticsearch", "s3", "mongodb"]
+NAMES = [*STORES, "feed"]
 WITH_PASSWORD = ["postgres", "redis", "s3", "mongodb"]
 _numbers = itertools.count(1)
 PROJECT = Path(__file__).resolve().parents[2]
@@ -149,6 +151,27 @@ def command(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
     )
 
 
+def run_as(
+    user: pwd.struct_passwd, python: str, program: str, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run a program as an ordinary user, in a folder that is his."""
+    return subprocess.run(
+        [python, "-X", "dev", "-W", "error", "-c", program],
+        user=user.pw_uid,
+        group=user.pw_gid,
+        extra_groups=[],
+        cwd=folder.parent,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": _search_path(),
+            FOLDER_VARIABLE: str(folder),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def outside(variables: dict[str, str]) -> dict[str, str]:
     """The environment without this session's own servers."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("POOLAPP_")}
@@ -157,7 +180,7 @@ def outside(variables: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
-    """All five servers, for tests that leave them as they are."""
+    """All servers, for tests that leave them as they are."""
     supervisor = Supervisor(tmp_path_factory.mktemp("running"), environment={})
     supervisor.up()
     yield supervisor
@@ -183,7 +206,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[..., Supervisor]]:
 
 
 class TestUp:
-    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("name", STORES)
     async def test_each_server_takes_a_write_and_gives_it_back(
         self, running: Supervisor, name: str
     ) -> None:
@@ -219,6 +242,7 @@ class TestUp:
             "elasticsearch": "http",
             "s3": "http",
             "mongodb": "mongodb",
+            "feed": "ws",
         }
         assert all(urlsplit(url).hostname == "127.0.0.1" for url in running.urls().values())
         assert all(urlsplit(url).port < BELOW for url in running.urls().values())
@@ -277,15 +301,17 @@ class TestDown:
         self, make: Callable[..., Supervisor]
     ) -> None:
         own = make()
-        for name, url in own.up().items():
-            await VALUE[name](url, f"kept by {name}")
+        urls = own.up()
+        for name in STORES:
+            await VALUE[name](urls[name], f"kept by {name}")
         own.down()
         assert processes_below(own.folder) == []
         assert {row.state for row in own.status()} == {"stopped"}
         assert own.urls() == {}
 
-        for name, url in own.up().items():
-            assert await VALUE[name](url, None) == f"kept by {name}"
+        urls = own.up()
+        for name in STORES:
+            assert await VALUE[name](urls[name], None) == f"kept by {name}"
 
     def test_a_server_keeps_its_port_and_password(self, make: Callable[..., Supervisor]) -> None:
         own = make(Redis())
@@ -458,6 +484,158 @@ class TestPorts:
             other.restart("redis")
 
 
+class Deaf(Redis):
+    """Genuine Valkey whose first starts never open their port."""
+
+    patience = (0.3, 0.3, 20.0)
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def command(self, home: Path, record: Record) -> list[str]:
+        self.times -= 1
+        command = super().command(home, record)
+        return command if self.times < 0 else [*command, "--port", "0", "--unixsocket", "deaf"]
+
+
+class TestTries:
+    def test_a_server_that_never_gets_ready_is_started_again_on_another_port(
+        self, make: Callable[..., Supervisor]
+    ) -> None:
+        own = make(Deaf(2))
+        own.folder.mkdir()
+        refused = (*Redis().choose_ports(),)
+        Record(ports=refused, password="kept").write(own.folder / "redis.json")
+        url = urlsplit(own.up()["redis"])
+        assert (url.password, url.port in refused) == ("kept", False)
+        assert len(processes_below(own.folder)) == 1
+
+    async def test_restart_tries_again_on_the_port_that_clients_know(
+        self, make: Callable[..., Supervisor]
+    ) -> None:
+        service = Deaf(0)
+        own = make(service)
+        url = own.up()["redis"]
+        own.kill("redis")
+        service.times = 1
+        assert own.restart("redis") == url
+        assert await redis_value(url, "again") == "again"
+
+    def test_a_server_that_runs_and_never_gets_ready_is_replaced_by_up(
+        self, make: Callable[..., Supervisor]
+    ) -> None:
+        own = make(Redis())
+        before = own.up()
+        (row,) = own.status()
+        os.kill(row.pid, signal.SIGSTOP)
+        own.services["redis"].patience = (0.3, 20.0)
+        assert own.up().keys() == before.keys()
+        assert not psutil.pid_exists(row.pid)
+
+    def test_the_error_tells_every_try_and_no_process_is_left(
+        self, make: Callable[..., Supervisor]
+    ) -> None:
+        service = Deaf(9)
+        service.patience = (0.1, 0.2)
+        own = make(service)
+        with pytest.raises(NotReady) as caught:
+            own.up()
+        text = str(caught.value)
+        assert text.startswith("Redis (Valkey) could not be started.")
+        assert "Try 1: Redis (Valkey) ran on port" in text
+        assert "Try 2: Redis (Valkey) ran on port" in text
+        assert "was not ready after 0.2 s: [Errno 111] Connection refused" in text
+        assert f"The end of {own.folder / 'redis.log'}" in text
+        assert processes_below(own.folder) == []
+
+    def test_the_drivers_of_probes_are_imported_before_any_thread(self, tmp_path: Path) -> None:
+        """Two threads that import what imports the same third can leave each other half of it."""
+        program = (
+            "import sys, threading\n"
+            "class Watch:\n"
+            "    seen = set()\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            "        if name.partition('.')[0] in ('botocore', 'pymongo', 'OpenSSL', 'ssl'):\n"
+            "            self.seen.add(threading.current_thread().name)\n"
+            "sys.meta_path.insert(0, Watch())\n"
+            "from poolapp.devservices import Supervisor\n"
+            "own = Supervisor(environment={})\n"
+            "own.up('s3', 'mongodb')\n"
+            "own.down(discard=True)\n"
+            "print(Watch.seen)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=outside({FOLDER_VARIABLE: str(tmp_path / "own")}),
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("{'MainThread'}\n", "")
+
+    def test_a_missing_driver_of_a_probe_says_what_to_install(
+        self, make: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "botocore.auth", None)
+        with pytest.raises(MissingWheel, match=r"probe of S3 \(SeaweedFS\).* botocore, which is"):
+            make(S3()).up()
+
+
+class TestLeftovers:
+    @pytest.mark.parametrize("killed", [False, True])
+    def test_s3_leaves_no_socket_in_the_temporary_folder(
+        self, make: Callable[..., Supervisor], killed: bool
+    ) -> None:
+        own = make(S3())
+        own.up()
+        master, filer = (
+            each
+            for each in S3().leftovers(Record.read(own.folder / "s3.json").ports)
+            if "master" in each.name or "filer" in each.name
+        )
+        assert master.is_socket()
+        assert filer.is_socket()
+        if killed:
+            own.kill("s3")
+        own.down(discard=True)
+        assert not master.exists()
+        assert not filer.exists()
+
+    def test_s3_keeps_clear_of_another_users_sockets(self) -> None:
+        """One that is left where the filer wants to listen has the S3 gateway wait without end."""
+        if os.geteuid():
+            pytest.skip("only root can leave something that is not ours")
+        user = pwd.getpwnam("daemon")
+        python = _python_of(user)
+        folder = Path(f"/var/tmp/poolapp-user-{os.getpid()}")
+        (folder / "own").mkdir(mode=0o700, parents=True)
+        ports = S3().choose_ports()
+        Record(ports=ports, password="kept").write(folder / "own" / "s3.json")
+        for each in (folder, folder / "own", folder / "own" / "s3.json"):
+            os.chown(each, user.pw_uid, user.pw_gid)
+        left = S3().leftovers(ports)
+        program = (
+            "from poolapp.devservices import Supervisor\n"
+            "own = Supervisor(environment={})\n"
+            "own.services['s3'].patience = (10.0,)\n"
+            "print(own.up('s3')['s3'])\n"
+            "own.down(discard=True)\n"
+        )
+        try:
+            for each in left:
+                with socket.socket(socket.AF_UNIX) as stale:
+                    stale.bind(str(each))
+            done = run_as(user, python, program, folder / "own")
+            assert done.stderr == ""
+            assert urlsplit(done.stdout.strip()).port not in ports
+            assert all(each.is_socket() for each in left)
+        finally:
+            for each in left:
+                each.unlink()
+            subprocess.run(["rm", "-r", folder], check=True)
+
+
 class TestExternal:
     URL = "postgresql://someone:hidden@db.example.com:5433/app"
 
@@ -545,7 +723,7 @@ class TestSecrets:
 
     def test_no_command_line_shows_a_password(self, running: Supervisor) -> None:
         passwords = {urlsplit(url).password for url in running.urls().values()} - {None}
-        assert len(passwords) == 4
+        assert len(passwords) == 5
         for process in processes_below(running.folder):
             assert not any(each in " ".join(process.cmdline()) for each in passwords)
 
@@ -644,28 +822,14 @@ class TestUsers:
         program = (
             "from poolapp.devservices import Supervisor\n"
             "own = Supervisor(environment={})\n"
-            "assert len(own.up()) == 5\n"
+            "assert len(own.up()) == 6\n"
             "own.kill('postgres'); own.restart('postgres')\n"
             "print(*(row.state for row in own.status()))\n"
             "own.down(discard=True)\n"
         )
         try:
-            done = subprocess.run(
-                [python, "-X", "dev", "-W", "error", "-c", program],
-                user=user.pw_uid,
-                group=user.pw_gid,
-                extra_groups=[],
-                cwd=folder,
-                env={
-                    "PATH": os.environ["PATH"],
-                    "PYTHONPATH": _search_path(),
-                    FOLDER_VARIABLE: str(folder / "own"),
-                },
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert (done.stdout, done.stderr) == ("running " * 4 + "running\n", "")
+            done = run_as(user, python, program, folder / "own")
+            assert (done.stdout, done.stderr) == ("running " * 5 + "running\n", "")
             assert processes_below(folder) == []
         finally:
             subprocess.run(["rm", "-r", folder], check=True)

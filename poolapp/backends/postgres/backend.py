@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote, urlencode
 
 from poolapp.backends.abandoned import drop
-from poolapp.backends.postgres import options
+from poolapp.backends.postgres import options, pooler, refusals
 from poolapp.backends.postgres.pool import PostgresPool
-from poolapp.core.backend import BaseBackend, Problem
+from poolapp.core.backend import BaseBackend, Exposure, Problem
 from poolapp.core.config import PoolConfig
 from poolapp.core.exceptions import PoolError
 
@@ -24,15 +23,6 @@ if TYPE_CHECKING:
 
 READ_ONLY = "25006"
 """SQLSTATE read_only_sql_transaction."""
-
-_HOPELESS = frozenset(
-    {
-        "28P01",  # wrong password
-        "28000",  # unknown role, or refused by pg_hba.conf
-        "3D000",  # unknown database
-        "42501",  # may not connect to this database
-    }
-)
 
 
 class PostgresBackend(BaseBackend["Connection"]):
@@ -45,11 +35,24 @@ class PostgresBackend(BaseBackend["Connection"]):
     driver = "asyncpg"
     extra = "postgres"
     schemes = ("postgresql", "postgres")
+    environment: ClassVar[Mapping[str, str]] = {
+        "CONNECTION_POOL_DB_MIN": "MIN_SIZE",
+        "CONNECTION_POOL_DB_MAX": "MAX_SIZE",
+        "CONNECTION_POOL_DB_IDLE_TIMEOUT": "IDLE_TIMEOUT",
+        "CONNECTION_POOL_DB_COMMAND_TIMEOUT": "OPTIONS.command_timeout",
+        "POSTGRES_POOL_MIN_SIZE": "MIN_SIZE",
+        "POSTGRES_POOL_MAX_SIZE": "MAX_SIZE",
+        "POSTGRES_POOL_TIMEOUT": "ACQUIRE_TIMEOUT",
+    }
     pool_class: ClassVar[type[PostgresPool]] = PostgresPool
 
     @classmethod
     def problems(cls, config: PoolConfig) -> list[Problem]:
         return list(options.problems(config))
+
+    @classmethod
+    def exposures(cls, config: PoolConfig) -> list[Exposure]:
+        return list(options.exposures(config))
 
     # -- connecting ----------------------------------------------------------------------------
 
@@ -70,12 +73,13 @@ class PostgresBackend(BaseBackend["Connection"]):
             except (
                 OSError,
                 asyncpg.CannotConnectNowError,
+                asyncpg.ConnectionDoesNotExistError,
                 asyncpg.TargetServerAttributeNotMatched,
             ) as error:
                 # What a host says of itself ("starting up", "not a primary") is worth more than
                 # that it can't be reached.
                 if last_error is None or not isinstance(error, OSError):
-                    last_error = error
+                    last_error = refusals.told_by_tls(error)
             else:
                 return await self._prepared(connection)
         assert last_error is not None
@@ -84,6 +88,7 @@ class PostgresBackend(BaseBackend["Connection"]):
     def _arguments(self) -> dict[str, Any]:
         """The keyword arguments of asyncpg.connect, but for the host."""
         (location,) = self.config.where()
+        options.require_files(location)
         given = {name: value for name, value in self.config.options.items() if name != "init"}
         query = {name: value for name, value in location.query.items() if name != "port"}
         query.pop("host", None)
@@ -126,20 +131,20 @@ class PostgresBackend(BaseBackend["Connection"]):
         return {name: given[name]} if name in given else {}
 
     async def _prepared(self, connection: Connection) -> Connection:
-        init = self.config.options.get("init")
-        if init is not None:
-            try:
-                await options.load_init(init)(connection)
-            except BaseException:
-                connection.terminate()
-                raise
+        given = self.config.options
+        (location,) = self.config.where()
+        try:
+            if "statement_cache_size" not in given:
+                await pooler.look_for_one(connection, self.config.alias, location.address)
+            if given.get("init") is not None:
+                await options.load_init(given["init"])(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     def is_hopeless(self, error: BaseException) -> bool:
-        # The driver says ValueError (ClientConfigurationError) of arguments that make no sense.
-        return getattr(error, "sqlstate", None) in _HOPELESS or isinstance(
-            error, ssl.SSLCertVerificationError | ImportError | TypeError | ValueError
-        )
+        return refusals.is_hopeless(error)
 
     # -- living --------------------------------------------------------------------------------
 
@@ -173,6 +178,9 @@ class PostgresBackend(BaseBackend["Connection"]):
         return connection.is_closed()
 
     def breaks(self, connection: Connection, error: BaseException) -> bool:
+        if pooler.lost_a_statement(error):
+            pooler.explain(error, self.config.alias)
+            return True
         return connection.is_closed() or getattr(error, "sqlstate", None) == READ_ONLY
 
     def watch(self, connection: Connection, lost: Callable[[], None]) -> None:

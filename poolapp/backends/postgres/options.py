@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from ssl import CERT_NONE, SSLContext
 from typing import Any
 
-from poolapp.core.backend import Problem
+from poolapp.core.backend import Exposure, Problem
 from poolapp.core.config import Location, PoolConfig
 
 OWN = frozenset({"init"})
@@ -120,6 +123,15 @@ def hosts(location: Location) -> list[tuple[str, int]]:
     return found
 
 
+def require_files(location: Location) -> None:
+    """Raises ValueError for a client certificate or key that is not there: the driver's own error
+    does not say what it misses."""
+    for name in ("sslcert", "sslkey"):
+        path = location.query.get(name)
+        if path and not Path(path).exists():
+            raise ValueError(f"there is no file {path!r} ({name})")
+
+
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
         raise ValueError("a port is a number from 1 to 65535")
@@ -149,6 +161,47 @@ def _option_problems(options: Mapping[str, Any]) -> Iterator[Problem]:
                     if name != "init"
                     else "Write 'async def init(connection): ...' and give it or its dotted path.",
                 )
+
+
+def exposures(config: PoolConfig) -> Iterator[Exposure]:
+    """What ``sslmode`` leaves open, as asyncpg reads it."""
+    for location in config.where():
+        ssl = config.options.get("ssl")
+        where = "OPTIONS['ssl']"
+        if ssl is None:
+            ssl, where = location.query.get("sslmode"), "LOCATION"
+        if ssl is None:
+            ssl = os.environ.get("PGSSLMODE", "prefer")
+        password = location.password is not None or config.options.get("password") is not None
+        if ssl in _MAY_BE_PLAIN:
+            if password and not location.is_local:
+                mode = ssl or "disable"
+                yield Exposure(
+                    kind="plaintext",
+                    setting=where,
+                    message=f"sends a password to another host with sslmode {mode!r}, which "
+                    + ("never encrypts" if mode == "disable" else "may do without encryption"),
+                    hint="Use sslmode=verify-full, with the authority's file as sslrootcert.",
+                )
+        elif ssl == "require":
+            # As libpq does, asyncpg verifies where it is given an authority.
+            if "sslrootcert" not in location.query and "PGSSLROOTCERT" not in os.environ:
+                yield Exposure(
+                    kind="unverified",
+                    setting=where,
+                    message="has sslmode 'require', which encrypts and verifies nothing",
+                    hint="Use sslmode=verify-full, with the authority's file as sslrootcert.",
+                )
+        elif isinstance(ssl, SSLContext) and ssl.verify_mode == CERT_NONE:
+            yield Exposure(
+                kind="unverified",
+                setting=where,
+                message="is a context that verifies no certificate",
+                hint="Make it by ssl.create_default_context(cafile=...).",
+            )
+
+
+_MAY_BE_PLAIN = (False, "disable", "allow", "prefer")
 
 
 def _driver_parameters() -> frozenset[str]:

@@ -57,7 +57,7 @@ class Postgres(Service):
             folders.make_folder(home)
         else:
             folders.claim_temporary(home)
-        program = _program(home)
+        programs = self.programs(home)
         data, fresh, secret = home / "data", home / "data.new", home / "initdb.secret"
         if data.exists():
             return
@@ -71,16 +71,20 @@ class Postgres(Service):
             os.chown(fresh, *account)
             os.chown(secret, *account)
         try:
-            self._initdb(program, home, fresh, secret, log)
+            self._initdb(programs, home, fresh, secret, log)
         finally:
             secret.unlink()
         fresh.rename(data)
 
-    def _initdb(self, program: Path, home: Path, data: Path, secret: Path, log: Path) -> None:
+    def programs(self, home: Path) -> Path:
+        """Return the folder whose ``bin`` has postgres and initdb, for the user who runs them."""
+        return _program(home)
+
+    def _initdb(self, programs: Path, home: Path, data: Path, secret: Path, log: Path) -> None:
         account = self.account(home)
         made = subprocess.run(  # noqa: S603
             [
-                *(str(program / "bin/initdb"), "-D", str(data), "-U", "postgres"),
+                *(str(programs / "bin/initdb"), "-D", str(data), "-U", "postgres"),
                 *("-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8"),
                 *("--locale=C.UTF-8", "--no-sync"),
             ],
@@ -107,7 +111,7 @@ class Postgres(Service):
             **self.settings,
         }
         options = [part for item in settings.items() for part in ("-c", "{}={}".format(*item))]
-        return [str(_program(home) / "bin/postgres"), "-D", str(home / "data"), *options]
+        return [str(self.programs(home) / "bin/postgres"), "-D", str(home / "data"), *options]
 
     def recognises(self, executable: str, arguments: list[str]) -> bool:
         return Path(executable).name in {"postgres", "initdb"}

@@ -24,12 +24,27 @@ class S3(Service):
     name = "s3"
     title = "S3 (SeaweedFS)"
     stop_signal = signal.SIGINT
+    probe_modules = ("botocore.auth", "botocore.awsrequest", "botocore.credentials")
 
     def choose_ports(self) -> tuple[int, ...]:
-        chosen: set[int] = set()
-        while len(chosen) < len(_PARTS):
-            chosen.add(free_port(twin=_GRPC))
-        return (*chosen, *(port + _GRPC for port in chosen))
+        while True:
+            chosen: set[int] = set()
+            while len(chosen) < len(_PARTS):
+                chosen.add(free_port(twin=_GRPC))
+            ports = (*chosen, *(port + _GRPC for port in chosen))
+            if self.can_use(ports):
+                return ports
+
+    def leftovers(self, ports: tuple[int, ...]) -> list[Path]:
+        """Return the sockets by which its parts talk to each other; no flag moves them.
+
+        Where one is left that is not ours to remove, the parts talk to nobody: the filer only logs
+        that it can't listen there, and the S3 gateway waits for it without end.
+        """
+        return [
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock")  # noqa: S108
+            for part, port in zip(_PARTS, ports[len(_PARTS) :], strict=True)
+        ]
 
     def prepare(self, home: Path, record: Record, log: Path) -> None:
         super().prepare(home, record, log)
@@ -39,7 +54,6 @@ class S3(Service):
         # master learns all it needs to know from the volume server anyway.
         for log_folder in (home / "data").glob("m[0-9]*"):
             shutil.rmtree(log_folder)
-        (home / "weed-logs").mkdir(exist_ok=True, mode=0o700)
         keys = {"accessKey": ACCESS_KEY, "secretKey": record.password}
         actions = ["Admin", "Read", "Write", "List", "Tagging"]
         identity = {"name": "dev", "credentials": [keys], "actions": actions}
@@ -54,7 +68,7 @@ class S3(Service):
             for flag in (f"-{part}.port={port}", f"-{part}.port.grpc={port + _GRPC}")
         ]
         return [
-            *(str(_binary()), "-logdir=weed-logs", "mini", f"-dir={home / 'data'}"),
+            *(str(_binary()), "-logtostderr", "mini", f"-dir={home / 'data'}"),
             *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", *ports),
             *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={home / 's3.json'}"),
             *("-webdav=false", "-admin.ui=false", "-master.telemetry=false"),

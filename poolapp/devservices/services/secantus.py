@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 from poolapp.devservices import processes
-from poolapp.devservices.exceptions import MissingWheel, ServerDied
+from poolapp.devservices.exceptions import MissingWheel, NotReady, ServerDied
 from poolapp.devservices.record import Record
 from poolapp.devservices.service import Service, is_python_module
 
 USER = "poolapp"
-_PREPARE_SECONDS = 30.0
+_PREPARE_SECONDS = 15.0
 
 
 class MongoDB(Service):
@@ -22,6 +22,7 @@ class MongoDB(Service):
 
     name = "mongodb"
     title = "MongoDB (SecantusDB, a stand-in)"
+    probe_modules = ("pymongo", "pymongo.synchronous.auth")
 
     def prepare(self, home: Path, record: Record, log: Path) -> None:
         """Make the user: that takes a first run without passwords, on data put in place after."""
@@ -37,8 +38,12 @@ class MongoDB(Service):
             running = Record(ports=record.ports, password="", pid=pid, born=born)
             deadline = time.monotonic() + _PREPARE_SECONDS
             while not _make_user(record):
-                if processes.find(self, home, running) is None or time.monotonic() > deadline:
-                    raise ServerDied(f"{self.title} did not take its first user. See {log}.")
+                if processes.find(self, home, running) is None:
+                    raise ServerDied(f"{self.title} ended before it took its first user.")
+                if time.monotonic() > deadline:
+                    raise NotReady(
+                        f"{self.title} took no first user within {_PREPARE_SECONDS:.0f} s."
+                    )
                 time.sleep(0.01)
         finally:
             # Every commit is synced, so nothing is lost; a clean stop would take two seconds.
