@@ -7,7 +7,7 @@ from django.core.checks import register
 from django.core.signals import setting_changed
 
 from poolapp import conf, integrations, monitoring
-from poolapp.checks import check_lifespan, check_pools
+from poolapp.checks import check_exposures, check_lifespan, check_pools
 
 
 class PoolsConfig(AppConfig):
@@ -16,8 +16,10 @@ class PoolsConfig(AppConfig):
 
     def ready(self) -> None:
         conf.configure()
-        monitoring.listen()
+        if conf.listens():
+            monitoring.listen()
         integrations.connect()
         register(check_pools, "poolapp")
+        register(check_exposures, "poolapp", deploy=True)
         register(check_lifespan, "poolapp", deploy=True)
         setting_changed.connect(conf.on_setting_changed, dispatch_uid="poolapp.conf")

@@ -1,5 +1,6 @@
 """Django's system checks: of ``POOLS``, every fault at once, each with a hint, nothing connects;
-and, for ``check --deploy``, whether the pools are told of the server's end."""
+and, for ``check --deploy``, whether the way to the servers is safe, and whether the pools are told
+of the server's end."""
 
 from __future__ import annotations
 
@@ -23,17 +24,31 @@ def check_pools(
 ) -> list[CheckMessage]:
     """All that is wrong with ``POOLS``, then with what the backends think of it."""
     declared = conf.read(conf.layers())
-    faults = list(declared.faults)
+    faults = [*declared.faults, *declared.warnings]
     for config in declared.configs.values():
-        faults += conf.verify(config)
-    messages: list[CheckMessage] = [
-        Error(fault.sentence, hint=fault.hint, obj="POOLS", id=f"poolapp.{fault.code}")
-        for fault in faults
-    ]
+        faults += conf.verify(config, declared)
+    messages = [_message(fault) for fault in faults]
     for config in declared.configs.values():
         if isinstance(config.locations, DatabaseLocation):
             messages += _left_out(config.alias, config.locations.alias)
     return messages
+
+
+def _message(fault: conf.Fault) -> CheckMessage:
+    kind = CheckWarning if fault.is_warning else Error
+    return kind(fault.sentence, hint=fault.hint, obj="POOLS", id=f"poolapp.{fault.code}")
+
+
+def check_exposures(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """For ``check --deploy``: passwords that go out unencrypted, certificates nobody verifies."""
+    declared = conf.read(conf.layers())
+    return [
+        _message(fault)
+        for config in declared.configs.values()
+        for fault in conf.exposures(config, declared)
+    ]
 
 
 def _left_out(alias: str, database: str) -> list[CheckMessage]:

@@ -19,7 +19,7 @@ import pytest
 
 from poolapp.core.backend import BaseBackend
 from poolapp.core.budget import Budget
-from poolapp.core.config import Options, PoolConfig
+from poolapp.core.config import Location, Options, PoolConfig
 from poolapp.core.events import EVENTS, Events, Observer
 from poolapp.core.lease import Lease
 from poolapp.core.pool import Pool
@@ -158,6 +158,8 @@ class FakeServer:
         self.limit = limit
         self.calls: list[str] = []
         self.connections: list[FakeConnection] = []
+        self.asked_for: list[tuple[Location, ...]] = []
+        """The location of each connect."""
         self.broken_rules: list[str] = []
         self.peak = 0
         self.watched = True
@@ -216,7 +218,7 @@ class PlainFakeBackend(BaseBackend[FakeConnection]):
         return server
 
     async def connect(self) -> FakeConnection:
-        self.config.where()
+        self.server.asked_for.append(self.config.where())
         return await self.server.connect()
 
     async def check(self, connection: FakeConnection) -> None:

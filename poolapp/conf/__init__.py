@@ -1,18 +1,20 @@
-"""``POOLS`` in Django's settings, read, checked and handed to the registry.
-
-There is one layer of settings so far. A later one (a file, the environment) goes behind it in
-``layers`` and wins.
-"""
+"""``POOLS``: from Django's settings, one YAML file and the environment, read, checked and handed to
+the registry."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django.conf import settings
 
-from poolapp.conf.faults import Fault, InvalidPoolError, paragraph
-from poolapp.conf.reading import Declaration, Effective, Layer, effective, read
-from poolapp.conf.verifying import verify
+from poolapp.conf import environment, file
+from poolapp.conf.effective import Effective, effective
+from poolapp.conf.faults import SETTINGS, Fault, InvalidPoolError, paragraph
+from poolapp.conf.reading import Declaration, Layer, read
+from poolapp.conf.verifying import exposures, verify
+from poolapp.conf.wrong import nearest, shown
 from poolapp.core.config import PoolConfig
 from poolapp.core.registry import pools
 
@@ -24,10 +26,23 @@ __all__ = [
     "configure",
     "declaration",
     "effective_settings",
+    "exposures",
     "layers",
+    "listens",
     "read",
     "verify",
 ]
+
+FILE = "POOLAPP_FILE"
+"""The environment variable that takes the place of ``POOLAPP["FILE"]``."""
+
+_OWN_KEYS = ("FILE", "FLEET", "FLEET_NAME")
+"""Of the setting ``POOLAPP``."""
+
+_TEXTS = {
+    "FLEET": "It names the alias of a Redis pool.",
+    "FLEET_NAME": "It sets fleets apart that share one Redis.",
+}
 
 
 class _Last:
@@ -35,8 +50,51 @@ class _Last:
 
 
 def layers() -> list[Layer]:
-    """Where settings come from, the weakest first."""
-    return [Layer("settings.POOLS", getattr(settings, "POOLS", {}))]
+    """Where settings come from, the weakest first: the settings, the file, the environment."""
+    found = [Layer(SETTINGS, getattr(settings, "POOLS", {}), tuple(_own_faults()))]
+    path = os.environ.get(FILE) or _own().get("FILE")
+    if isinstance(path, str | Path) and str(path):
+        backends = environment.backends_of(found)
+        found.append(file.layer(Path(path), os.environ, backends))
+    return found + environment.layers(os.environ, found)
+
+
+def _own() -> dict[str, Any]:
+    own = getattr(settings, "POOLAPP", {})
+    return own if isinstance(own, dict) else {}
+
+
+def _own_faults() -> list[Fault]:
+    """What is wrong with the setting ``POOLAPP`` itself."""
+    own = getattr(settings, "POOLAPP", {})
+    if not isinstance(own, dict):
+        hint = "As in POOLAPP = {'FILE': BASE_DIR / 'pools.yaml'}."
+        return [_own_fault("POOLAPP", f"must be a dictionary, not {shown(own)}", hint)]
+    faults = [
+        _own_fault(f"POOLAPP[{key!r}]", "is no setting", nearest(str(key), _OWN_KEYS))
+        for key in own
+        if key not in _OWN_KEYS
+    ]
+    faults += [
+        _own_fault(f"POOLAPP[{key!r}]", f"must be a text, not {shown(own[key])}", hint)
+        for key, hint in _TEXTS.items()
+        if not isinstance(own.get(key, ""), str)
+    ]
+    path = own.get("FILE", "")
+    if path is not None and not isinstance(path, str | Path):
+        message = f"must be the path of a YAML file, not {shown(path)}"
+        faults.append(_own_fault("POOLAPP['FILE']", message, "None is no file."))
+    return faults
+
+
+def _own_fault(place: str, message: str, hint: str) -> Fault:
+    return Fault(code="E012", alias="", setting="", message=message, hint=hint, place=place)
+
+
+def listens() -> bool:
+    """Whether logging, signals and health are to hear what happens in the pools; what can't be
+    read in ``CONNECTION_POOL_MONITORING`` is a fault, and no reason to keep silent."""
+    return environment.monitoring(os.environ) is not False
 
 
 def configure() -> Declaration:
@@ -44,9 +102,11 @@ def configure() -> Declaration:
     alias raises InvalidPoolError when it is looked up. Connects to nothing."""
     _Last.declaration = found = read(layers())
     aliases = dict.fromkeys(fault.alias for fault in found.faults if fault.alias)
+    general = [fault for fault in found.faults if not fault.alias]
     pools.configure(
         found.configs,
         faults={alias: paragraph(found.faults_of(alias)) for alias in aliases},
+        general_fault=paragraph(general),
         verify=_verdict,
         invalid=InvalidPoolError,
     )
@@ -54,7 +114,7 @@ def configure() -> Declaration:
 
 
 def _verdict(config: PoolConfig) -> str:
-    return paragraph(verify(config))
+    return paragraph(verify(config, _Last.declaration))
 
 
 def declaration() -> Declaration:
@@ -69,5 +129,5 @@ def effective_settings(alias: str) -> list[Effective]:
 
 def on_setting_changed(*, setting: str, **kwargs: Any) -> None:
     """Receiver of Django's ``setting_changed``, which its test tools send."""
-    if setting in {"POOLS", "DATABASES"}:
+    if setting in {"POOLS", "POOLAPP", "DATABASES"}:
         configure()

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.utils import load_backend
 
-from poolapp.conf.rules import Wrong, nearest, shown
+from poolapp.conf.wrong import Wrong, nearest, shown
 from poolapp.core.config import Location, Secret
 
 SAME_IN_A_URL = (

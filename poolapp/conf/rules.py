@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import inspect
 import math
-from collections.abc import Callable, Collection, Mapping
+import pkgutil
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from poolapp.conf import written
+from poolapp.conf.wrong import Wrong, nearest, shown
+from poolapp.core.asked import AskedLocations
 from poolapp.core.config import Breaker, Location, Options
-
-
-class Wrong(Exception):
-    """A value breaks its rule: what it must be, which part of it, and a hint.
-
-    The message never quotes a text that may be a secret.
-    """
-
-    def __init__(
-        self, message: str, hint: str = "", *, inside: str = "", unknown: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.hint = hint
-        self.inside = inside
-        """As in ``"['FAILURES']"``, when it is a part of the value only."""
-        self.unknown = unknown
-        """Whether it is a key that does not exist."""
+from poolapp.core.exceptions import ConfigurationError
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,26 +24,8 @@ class Rule:
     read: Callable[[Any], Any]
     """Returns the field's value; raises Wrong."""
     hint: str
-
-
-def shown(value: object) -> str:
-    """A wrong value in words. A text is quoted only when it is as short as a number."""
-    if value is None or isinstance(value, bool | int | float):
-        text = repr(value)
-        return text if len(text) <= 24 else f"a number of {len(text)} digits"
-    if isinstance(value, str):
-        return f"the text {value!r}" if len(value) <= 12 else "a text"
-    kind = type(value).__name__
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
-
-
-def nearest(name: str, known: Collection[str]) -> str:
-    """``"Did you mean 'MAX_SIZE'?"``, or the list of what there is."""
-    found = difflib.get_close_matches(name.upper(), [each.upper() for each in known], 1, 0.6)
-    for each in known:
-        if found and each.upper() == found[0]:
-            return f"Did you mean {each!r}?"
-    return f"The keys are {', '.join(sorted(known))}."
+    written: Callable[[str], Any] = written.number
+    """What a text of the environment or of a file stands for; raises Wrong."""
 
 
 def whole(at_least: int, *, or_none: bool = False) -> Callable[[Any], Any]:
@@ -70,15 +40,17 @@ def whole(at_least: int, *, or_none: bool = False) -> Callable[[Any], Any]:
     return read
 
 
-def seconds(*, zero: bool) -> Callable[[Any], float]:
-    def read(value: Any) -> float:
+def seconds(*, zero: bool, or_none: bool = False) -> Callable[[Any], float | None]:
+    def read(value: Any) -> float | None:
+        if value is None and or_none:
+            return None
         good = not isinstance(value, bool) and isinstance(value, int | float)
         try:
             good = good and math.isfinite(value) and (value >= 0 if zero else value > 0)
         except OverflowError:
             good = False
         if not good:
-            limit = "at least 0" if zero else "more than 0"
+            limit = ("at least 0" if zero else "more than 0") + (", or None" if or_none else "")
             raise Wrong(f"must be a finite number of seconds, {limit}, not {shown(value)}")
         return float(value)
 
@@ -103,13 +75,73 @@ def one_of(*choices: str) -> Callable[[Any], str]:
 def dotted_path(value: Any) -> str:
     if not isinstance(value, str):
         raise Wrong(f"must be the dotted path of a backend class, not {shown(value)}")
-    if "." not in value or not all(part.isidentifier() for part in value.split(".")):
+    if not _is_dotted(value):
         raise Wrong("is no dotted path of a class")
     return value
 
 
-def locations(value: Any) -> tuple[Location, ...]:
+def _is_dotted(text: str) -> bool:
+    return "." in text and all(part.isidentifier() for part in text.split("."))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LocationFunction:
+    """A function that ``LOCATION`` holds, or names by its dotted path, instead of URLs.
+
+    Raises ConfigurationError when what it returns is no URL and no list of URLs.
+    """
+
+    given: Callable[[], Any] | str
+
+    def __call__(self) -> tuple[Location, ...]:
+        try:
+            function = self.load()
+        except Wrong as wrong:
+            raise ConfigurationError(f"LOCATION {wrong}") from None
+        answer = function()
+        try:
+            return urls(answer)
+        except* Wrong as group:
+            first: BaseException = group
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            error = ConfigurationError(f"LOCATION: what {self}() returned {first}")
+        raise error
+
+    def load(self) -> Callable[[], Any]:
+        """The function; raises Wrong when the path leads to none."""
+        function = self.given
+        if isinstance(function, str):
+            try:
+                function = pkgutil.resolve_name(function)
+            except Exception as error:
+                kind = type(error).__name__
+                raise Wrong(f"names {function!r}, which can't be imported ({kind})") from None
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise Wrong(f"names {self}, which is no plain function")
+        return function
+
+    def __str__(self) -> str:
+        if isinstance(self.given, str):
+            return self.given
+        name = getattr(self.given, "__qualname__", type(self.given).__qualname__)
+        return f"{self.given.__module__}.{name}"
+
+
+def locations(value: Any) -> tuple[Location, ...] | AskedLocations:
     """Raises a group of Wrong when several URLs of a list are."""
+    if callable(value):
+        function = LocationFunction(value)
+        function.load()
+        return AskedLocations(function)
+    if isinstance(value, str) and _is_dotted(value):
+        # Imported when it is first needed: it may be of an app that is not there yet.
+        return AskedLocations(LocationFunction(value))
+    return urls(value)
+
+
+def urls(value: Any) -> tuple[Location, ...]:
+    """One URL or a list of them."""
     if not isinstance(value, list | tuple):
         return (_location(value, ""),)
     if not value:
@@ -178,12 +210,17 @@ _SIZE = "It counts the connections of this process, over all its event loops."
 
 RULES: dict[str, Rule] = {
     "BACKEND": Rule(
-        "backend", dotted_path, "For example 'poolapp.backends.postgres.PostgresBackend'."
+        "backend",
+        dotted_path,
+        "For example 'poolapp.backends.postgres.PostgresBackend'.",
+        written.plain,
     ),
     "LOCATION": Rule(
         "locations",
         locations,
-        "Give one URL or a list of them: 'scheme://user:password@host:port'.",
+        "Give one URL, 'scheme://user:password@host:port', a list of them, or a function that "
+        "returns them.",
+        written.urls,
     ),
     "MIN_SIZE": Rule("min_size", whole(0), _SIZE),
     "MAX_SIZE": Rule("max_size", whole(1), _SIZE),
@@ -202,14 +239,25 @@ RULES: dict[str, Rule] = {
     "MAX_LIFETIME": Rule("max_lifetime", seconds(zero=False), _SECONDS),
     "IDLE_TIMEOUT": Rule("idle_timeout", seconds(zero=True), _SECONDS),
     "CHECK_AFTER": Rule("check_after", seconds(zero=True), _SECONDS),
-    "LOOPS": Rule("loops", one_of("own", "shared"), "'own' is a pool for each event loop."),
-    "PREWARM": Rule("prewarm", flag, "True opens MIN_SIZE connections when the server starts."),
+    "LOOPS": Rule(
+        "loops", one_of("own", "shared"), "'own' is a pool for each event loop.", written.plain
+    ),
+    "PREWARM": Rule(
+        "prewarm", flag, "True opens MIN_SIZE connections when the server starts.", written.flag
+    ),
     "LEAK_AFTER": Rule("leak_after", seconds(zero=False), _SECONDS),
     "BREAKER": Rule(
-        "breaker", breaker, "For example {'FAILURES': 5, 'RESET': 30}; None is no circuit breaker."
+        "breaker",
+        breaker,
+        "For example {'FAILURES': 5, 'RESET': 30}; None is no circuit breaker.",
+        written.breaker,
     ),
-    "HEALTH_INTERVAL": Rule("health_interval", seconds(zero=False), _SECONDS),
-    "OPTIONS": Rule("options", options, "It is handed to the driver as it is."),
+    "HEALTH_INTERVAL": Rule(
+        "health_interval",
+        seconds(zero=False, or_none=True),
+        "Times are seconds, as in 5 or 0.5; None: health is judged without probes.",
+    ),
+    "OPTIONS": Rule("options", options, "It is handed to the driver as it is.", written.mapping),
 }
 
 KEYS = (*RULES, "DATABASE")

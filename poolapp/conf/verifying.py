@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
@@ -9,36 +10,94 @@ import re
 from typing import Any
 
 from poolapp.conf.faults import Fault
-from poolapp.core.backend import BaseBackend
+from poolapp.conf.reading import Declaration
+from poolapp.conf.rules import LocationFunction
+from poolapp.conf.wrong import Wrong
+from poolapp.core.asked import AskedLocations
+from poolapp.core.backend import BaseBackend, Problem
 from poolapp.core.config import PoolConfig
 
 DISTRIBUTION = "django-poolapp"
 
 
-def verify(config: PoolConfig) -> list[Fault]:
-    """Import the backend and ask it. Nothing connects; whatever goes wrong is a fault."""
+def verify(config: PoolConfig, declared: Declaration | None = None) -> list[Fault]:
+    """Import the backend and ask it. Nothing connects; whatever goes wrong is a fault.
+
+    With what the project has ``declared``, a fault tells where the setting was written.
+    """
+    faults = _faults(config)
+    if declared is None:
+        return faults
+    return [
+        dataclasses.replace(each, source=declared.source_of(each.alias, each.setting))
+        for each in faults
+    ]
+
+
+def _faults(config: PoolConfig) -> list[Fault]:
     backend = _load(config)
     if isinstance(backend, Fault):
         return [backend]
     if backend.driver and importlib.util.find_spec(backend.driver.partition(".")[0]) is None:
         return [_no_driver(config, backend.driver, backend.extra)]
     try:
-        faults = [
-            Fault(
-                code="E008",
-                alias=config.alias,
-                setting=problem.setting,
-                message=problem.message.rstrip("."),
-                hint=problem.hint,
-            )
-            for problem in backend.problems(config)
-        ]
+        problems = backend.problems(config)
     except Exception as error:
         message = f"could not be checked: its problems() raised {type(error).__name__}"
         return [_fault(config, "E006", message, "That is a fault of the backend itself.")]
-    if not any(fault.setting.startswith(("LOCATION", "DATABASE")) for fault in faults):
+    faults = [_told(config, "E008", problem) for problem in problems]
+    if isinstance(config.locations, AskedLocations) and not config.where():
+        # Where to connect to is not known before somebody connects.
+        faults = [fault for fault in faults if not fault.setting.startswith("LOCATION")]
+        faults += _function(config, config.locations)
+    elif not any(fault.setting.startswith(("LOCATION", "DATABASE")) for fault in faults):
         faults += _scheme(config, backend)
     return faults
+
+
+def exposures(config: PoolConfig, declared: Declaration) -> list[Fault]:
+    """What the backend thinks of the way to the server: warnings for a deployment. Nothing where
+    the backend can't be asked, which ``verify`` tells."""
+    backend = _load(config)
+    if isinstance(backend, Fault):
+        return []
+    try:
+        found = backend.exposures(config)
+    except Exception as error:
+        message = f"could not be checked: its exposures() raised {type(error).__name__}"
+        return [_fault(config, "W005", message, "That is a fault of the backend itself.")]
+    return [
+        dataclasses.replace(
+            _told(config, _EXPOSURES[each.kind], each),
+            source=declared.source_of(config.alias, each.setting),
+        )
+        for each in found
+    ]
+
+
+_EXPOSURES = {"plaintext": "W005", "unverified": "W006"}
+
+
+def _told(config: PoolConfig, code: str, problem: Problem) -> Fault:
+    return Fault(
+        code=code,
+        alias=config.alias,
+        setting=problem.setting,
+        message=problem.message.rstrip("."),
+        hint=problem.hint,
+    )
+
+
+def _function(config: PoolConfig, locations: AskedLocations) -> list[Fault]:
+    if not isinstance(locations.function, LocationFunction):
+        return []
+    try:
+        locations.function.load()
+    except Wrong as wrong:
+        hint = "LOCATION is a URL, 'scheme://host', or the dotted path of a function."
+        problem = Problem(setting="LOCATION", message=str(wrong), hint=hint)
+        return [_told(config, "E006", problem)]
+    return []
 
 
 def _load(config: PoolConfig) -> type[BaseBackend[Any]] | Fault:

@@ -27,6 +27,15 @@ class Problem:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Exposure(Problem):
+    """What works, and lets somebody on the network listen or pretend to be the server."""
+
+    kind: Literal["plaintext", "unverified"]
+    """A password, or a key, that goes out unencrypted; or a server whose certificate is not, or not
+    fully, verified."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Sockets:
     """What a driver tells of the sockets of its own beneath a shared client."""
 
@@ -67,6 +76,15 @@ class BaseBackend(Generic[C]):
     @classmethod
     def problems(cls, config: PoolConfig) -> list[Problem]:
         """What is wrong with the configuration, without connecting."""
+        return []
+
+    @classmethod
+    def exposures(cls, config: PoolConfig) -> list[Exposure]:
+        """What is unsafe on a network: told by ``manage.py check --deploy`` as warnings.
+
+        A password that goes to another host unencrypted (``Location.is_local`` tells which are
+        this host), and a certificate that is not verified. Connects to nothing.
+        """
         return []
 
     async def connect(self) -> C:
@@ -112,6 +130,11 @@ class BaseBackend(Generic[C]):
     def sockets(self, connection: C) -> Sockets | None:
         """How many sockets the client has open, as far as the driver tells. Asks nobody, and may
         be called from any thread."""
+        return None
+
+    def latency(self, connection: C) -> float | None:
+        """Seconds of the last heartbeat's round trip, where the driver measures one. Asks nobody,
+        and may be called from another thread."""
         return None
 
     async def health(

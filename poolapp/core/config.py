@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import parse_qsl, quote, quote_plus, unquote
+
+from poolapp.core.asked import AskedLocations
 
 T = TypeVar("T")
 
@@ -107,6 +110,9 @@ class Location:
         password: str | None = None
         # A "?" of the password can only be told from the query's by the "@" behind it.
         at = rest.rfind("@", 0, _query_start(rest))
+        path_at = rest.find("/")
+        if 0 <= path_at < at and ":" not in rest[:path_at]:
+            at = rest.rfind("@", 0, path_at)  # a password may hold "/"; here is none
         if at >= 0:
             name, colon, secret = rest[:at].partition(":")
             username = unquote(name)
@@ -143,6 +149,26 @@ class Location:
             found.append((host.strip("[]"), int(port)))
         return found
 
+    @property
+    def is_local(self) -> bool:
+        """Whether every server is reached without a network: on this host, or by a socket file."""
+        try:
+            names = [host for host, _ in self.hosts(1)]
+        except ValueError:
+            return False
+        if not self.address:
+            names = self.query.get("host", "").split(",")
+        return all(_is_local(unquote(name)) for name in names)
+
+
+def _is_local(name: str) -> bool:
+    if not name or name.startswith(("/", "@")) or name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
 
 def _query_start(rest: str) -> int:
     """Where the query begins: the first "?" that no "@" of the user's part follows."""
@@ -170,6 +196,24 @@ class Breaker:
     reset: float = 30.0
 
 
+class Former:
+    """Secrets that were in use: connections opened with them may live, and fail, for a while.
+
+    The latest ``LIMIT`` of them.
+    """
+
+    LIMIT = 32
+
+    def __init__(self) -> None:
+        self.secrets: tuple[str, ...] = ()
+
+    def add(self, found: Iterable[str]) -> None:
+        new = tuple(each for each in found if each not in self.secrets)
+        if new:
+            # Replaced, never changed: another thread may be reading.
+            self.secrets = (*self.secrets, *new)[-self.LIMIT :]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PoolConfig:
     """Everything one alias is configured to be. Times are seconds.
@@ -182,7 +226,8 @@ class PoolConfig:
     backend: str
     locations: tuple[Location, ...] | Callable[[], tuple[Location, ...]] = ()
     """Where to connect to; a function is asked before each connect, so that a password may
-    change. Read it through ``where()``."""
+    change. It must be quick, since it is called on the loop: one that may not be is wrapped in
+    ``AskedLocations``. Read it through ``where()``."""
     options: Options = dataclasses.field(default_factory=Options)
     min_size: int = 0
     max_size: int = 10
@@ -199,27 +244,37 @@ class PoolConfig:
     prewarm: bool = False
     leak_after: float = 60.0
     breaker: Breaker | None = dataclasses.field(default_factory=Breaker)
-    health_interval: float = 60.0
+    health_interval: float | None = 60.0
+    """None: health is judged without probes."""
+    former: Former = dataclasses.field(default_factory=Former, repr=False, compare=False)
 
     def replace(self, **changes: Any) -> PoolConfig:
         return dataclasses.replace(self, **changes)
 
     def where(self) -> tuple[Location, ...]:
-        """The locations as they are now."""
+        """The locations as they are known now, without waiting for anybody; ``()`` while a function
+        that gives them was not asked yet."""
         return self.locations() if callable(self.locations) else self.locations
+
+    async def locate(self) -> tuple[Location, ...]:
+        """The same, asked anew: what whoever is about to connect calls first.
+
+        The pool does it before ``BaseBackend.connect``. Raises what the function raises.
+        """
+        if isinstance(self.locations, AskedLocations):
+            await self.locations.ask()
+        found = self.where()
+        if callable(self.locations):
+            self.former.add(_secrets_of(found))
+        return found
 
     def secrets(self) -> list[str]:
         """The values that must never be shown, longest first."""
-        found: set[str] = set()
+        found = {*self.former.secrets, *_strings(self.options, False)}
         try:
-            locations = self.where()
-        except Exception:
-            locations = ()  # the function that gives them is what failed, and hides nothing
-        for location in locations:
-            if location.password is not None:
-                found.add(location.password.reveal())
-            found.update(_strings(location.query, False))
-        found |= set(_strings(self.options, False))
+            found.update(_secrets_of(self.where()))
+        except Exception:  # noqa: S110  the function that gives them failed, and hides nothing
+            pass
         return sorted((value for value in found if len(value) > 2), key=len, reverse=True)
 
     def scrub(self, text: str) -> str:
@@ -236,6 +291,13 @@ class PoolConfig:
             ):
                 text = text.replace(form, HIDDEN)
         return text
+
+
+def _secrets_of(locations: tuple[Location, ...]) -> Iterator[str]:
+    for location in locations:
+        if location.password is not None:
+            yield location.password.reveal()
+        yield from _strings(location.query, False)
 
 
 def _strings(value: Any, secret: bool) -> Iterator[str]:

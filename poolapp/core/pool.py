@@ -115,14 +115,18 @@ class Pool(Lender[C]):
             result = await operation(connection)
         except BaseException as error:
             lease.release(error)
-            if isinstance(error, Exception) and self.backend.breaks(connection, error):
-                raise BackendUnavailable(
-                    f"pool {self.alias!r}: the server was lost during an operation, which may or "
-                    f"may not have taken effect: {describe(error, self.config.scrub)}"
-                ) from error
+            self._raise_if_lost(connection, error)
             raise
         lease.release()
         return result
+
+    def _raise_if_lost(self, connection: C, error: BaseException) -> None:
+        """Raise BackendUnavailable in place of an error that says that the connection was lost."""
+        if isinstance(error, Exception) and self.backend.breaks(connection, error):
+            raise BackendUnavailable(
+                f"pool {self.alias!r}: the server was lost during an operation, which may or "
+                f"may not have taken effect: {describe(error, self.config.scrub)}"
+            ) from error
 
     # -- verbs ---------------------------------------------------------------------------------
 
@@ -156,13 +160,17 @@ class Pool(Lender[C]):
             self.pump()
 
     def reconfigure(self, config: PoolConfig) -> None:
-        """Take a new configuration of the same backend. What is set otherwise than in timeouts and
-        sizes needs ``drain`` to reach the connections that are open."""
-        resized = (config.min_size, config.max_size) != (self.config.min_size, self.config.max_size)
+        """Take a new configuration of the same backend. When it says where or how to connect, what
+        is open is drained."""
+        before = self.config
         self.config = self.backend.config = config
+        resized = (config.min_size, config.max_size) != (before.min_size, before.max_size)
+        moved = (config.locations, config.options) != (before.locations, before.options)
+        if moved:
+            self._supply.recovery.retry_at = 0.0  # what failed may work now
+        if moved or (resized and self.backend.shared):
+            self.drain()
         if resized:
-            if self.backend.shared:
-                self.drain()
             self.events.emit("resized", self, config.min_size, config.max_size)
         self.pump()
 

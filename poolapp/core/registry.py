@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import dataclasses
+import difflib
 import importlib
 import os
 import threading
@@ -12,6 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iter
 from functools import partial
 from typing import Any, Self, TypeVar
 
+from poolapp.core.asked import AskedLocations
 from poolapp.core.backend import BaseBackend
 from poolapp.core.budget import Budget
 from poolapp.core.config import PoolConfig
@@ -24,6 +27,15 @@ from poolapp.core.pool import Pool
 from poolapp.core.stats import PoolStats
 
 T = TypeVar("T")
+
+
+FIXED = ("backend", "breaker", "loops", "max_connecting")
+"""Fields of PoolConfig that a pool can't change while it works."""
+
+CUSTOM_SETTINGS = {field.name for field in dataclasses.fields(PoolConfig)} - {
+    "alias", "backend", "former", "locations", "options",
+}  # fmt: skip
+"""Fields of PoolConfig that mean something to a pool of plain functions."""
 
 
 class _Plan:
@@ -59,6 +71,7 @@ class Registry:
         """What a wrong alias raises."""
         self.faults: dict[str, str] = {}
         """Aliases that are declared, but wrongly, each with what is wrong."""
+        self._general_fault = ""
         self._verify: Callable[[PoolConfig], str] = lambda config: ""
         self._plans: dict[str, _Plan] = {}
         self._configured: set[str] = set()
@@ -89,11 +102,14 @@ class Registry:
         can't be used; ``reset`` cleans it after a borrower, ``close`` closes it. ``settings`` are
         fields of PoolConfig, such as ``max_size=5``. Nothing connects here.
 
-        Raises ConfigurationError when the alias exists, or for both or neither of ``config`` and
-        ``create``.
+        Raises ConfigurationError when the alias exists, for both or neither of ``config`` and
+        ``create``, and for a keyword that means nothing.
         """
         if (config is None) == (create is None):
             raise self.invalid(f"pool {alias!r}: give either a configuration or create=")
+        for name in settings:
+            if config is not None or name not in CUSTOM_SETTINGS:
+                raise self.invalid(f"pool {alias!r}: register() {_no_use_for(name, config)}")
         make: Callable[[PoolConfig], BaseBackend[Any]]
         if create is not None:
             functions = (create, validate, reset, close)
@@ -113,16 +129,20 @@ class Registry:
         configs: Mapping[str, PoolConfig],
         *,
         faults: Mapping[str, str] | None = None,
+        general_fault: str = "",
         verify: Callable[[PoolConfig], str] | None = None,
         invalid: type[ConfigurationError] | None = None,
     ) -> None:
         """Declare the aliases of a project's settings, in place of those declared so before.
 
-        Pools of an alias that is gone, or configured otherwise, are closed; an equal configuration
-        leaves them alone. ``faults`` holds the aliases that can't be configured, each with what
-        their look-up says. ``verify``, called before the first pool of an alias is made, returns
-        what is wrong with its backend, or ``""``. ``invalid`` is what a wrong alias raises from
-        now on.
+        Pools of an alias that is gone are closed; those that are configured otherwise take it over
+        while they work, and what is open is drained when it says where or how to connect. Only
+        what is fixed for a pool's life (``FIXED``) closes it, and the next look-up makes another.
+
+        ``faults`` holds the aliases that can't be configured, each with what their look-up says;
+        ``general_fault`` may be why an alias is not there at all. ``verify``, called before the
+        first pool of an alias is made, returns what is wrong with its backend, or ``""``.
+        ``invalid`` is what a wrong alias raises from now on.
         """
         if invalid is not None:
             self.invalid = invalid
@@ -133,10 +153,27 @@ class Registry:
                 self._replace(alias, None)
             for alias, config in configs.items():
                 plan = self._plans.get(alias)
-                if plan is None or plan.config != config:
+                if plan is None or not self._take_over(plan, config):
                     self._replace(alias, _Plan(config, _Imported(config.backend)))
             self._configured = set(configs)
             self.faults = dict(faults or {})
+            self._general_fault = general_fault
+
+    def _take_over(self, plan: _Plan, config: PoolConfig) -> bool:
+        """Have the open pools of an alias go on with another configuration. False: they can't."""
+        before = plan.config
+        if before == config:
+            return True
+        fixed = any(getattr(before, name) != getattr(config, name) for name in FIXED)
+        if fixed or not isinstance(plan.backend, _Imported):
+            return False
+        if plan.verified and self._verify(config):
+            return False  # the next look-up says what is wrong
+        plan.config = config
+        self._tell(config.alias, "reconfigure", config)
+        if config.max_size != plan.budget.limit:
+            plan.budget.resize(config.max_size)
+        return True
 
     def _replace(self, alias: str, plan: _Plan | None) -> None:
         if plan is None:
@@ -167,7 +204,8 @@ class Registry:
             if alias in self.faults:
                 raise self.invalid(self.faults[alias])
             known = ", ".join(map(repr, sorted({*self._plans, *self.faults}))) or "none"
-            raise self.invalid(f"there is no pool {alias!r}; POOLS has {known}")
+            because = f". {self._general_fault}" if self._general_fault else ""
+            raise self.invalid(f"there is no pool {alias!r}; POOLS has {known}{because}")
         return plan
 
     # -- look-up -------------------------------------------------------------------------------
@@ -221,6 +259,24 @@ class Registry:
                     for name in kind.crossing:
                         setattr(pool, name, partial(self.arun, self._call, alias, name))
         return pool
+
+    def beside(self, pool: Pool[Any], name: str, config: PoolConfig) -> Pool[Any]:
+        """Make another pool of the same alias, loop and budget, for one that connects to several
+        places of its server. It is counted, told and closed like the others of its alias; nothing
+        finds it by a look-up. ``name`` sets it apart from them."""
+        made: Pool[Any] = type(pool)(
+            config,
+            type(pool.backend)(config),
+            pool.budget,
+            pool.events,
+            loop=pool.loop,
+            on_closed=self._closed,
+        )
+        with self._lock:
+            self._loops[pool.loop][f"{pool.alias} ({name})"] = made
+        if pool.state == "paused":
+            made.pause()
+        return made
 
     async def _call(self, alias: str, name: str, *args: Any, **named: Any) -> Any:
         return await getattr(self[alias], name)(*args, **named)
@@ -405,12 +461,23 @@ class Registry:
         self._guards = {}
         for plan in self._plans.values():
             plan.budget = Budget(plan.config.max_size, plan.config.max_connecting)
+            if isinstance(plan.config.locations, AskedLocations):
+                plan.config.locations.forget()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self.close_all()
+
+
+def _no_use_for(name: str, config: PoolConfig | None) -> str:
+    if config is not None:
+        return f"takes no {name!r} beside a configuration, which has it inside"
+    known = ("create", "validate", "reset", "close", *sorted(CUSTOM_SETTINGS))
+    close = difflib.get_close_matches(name.lower(), known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}"
+    return f"takes no {name!r}; {hint}"
 
 
 class _Imported:

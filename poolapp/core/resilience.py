@@ -1,4 +1,5 @@
-"""How long to wait after a failed connect, and when to stop letting callers wait for one."""
+"""How long to wait after a failure, when to stop letting callers wait, and how much may be
+repeated."""
 
 from __future__ import annotations
 
@@ -68,3 +69,47 @@ class Recovery:
             if self._ramp >= maximum:
                 self._ramp = None
         return was_open
+
+
+def repeat_delay(number: int, random: Callable[[], float]) -> float:
+    """Seconds to wait before an operation is repeated for the ``number``-th time: random between 0
+    and ``min(BASE_DELAY * 2 ** (number - 1), MAX_DELAY)``.
+
+    The "full jitter" of Brooker, "Exponential Backoff And Jitter" (2015): of many callers who
+    failed in the same moment the fewest meet again.
+    """
+    return min(BASE_DELAY * 2.0 ** min(number - 1, 30), MAX_DELAY) * random()
+
+
+class RetryBudget:
+    """How many operations may be repeated: a share of those that are made, so that an outage never
+    multiplies the load.
+
+    A bucket of tokens, full at first. Each operation puts in ``share`` of one, each repeat takes
+    one out; without one, nothing is repeated. The deposit with each request is that of Finagle's
+    RetryBudget (which allows 20 %), the share of 10 % that of Beyer et al., "Site Reliability
+    Engineering" (2016), chapter 21. ``capacity`` is what those who ask seldom, and a burst of
+    connections that break together, may draw on.
+
+    Not safe for threads: one for each pool, used on its loop.
+    """
+
+    __slots__ = ("_capacity", "_share", "_tokens")
+
+    def __init__(self, *, capacity: float = 10.0, share: float = 0.1) -> None:
+        self._capacity = capacity
+        self._share = share
+        self._tokens = capacity
+
+    def deposit(self) -> None:
+        """An operation is made, for the first time."""
+        if self._tokens < self._capacity:
+            self._tokens = min(self._tokens + self._share, self._capacity)
+
+    def withdraw(self) -> bool:
+        """Whether one may be repeated now, which it then has to be."""
+        # A sum of tenths may fall short of a whole by its rounding.
+        if self._tokens < 1.0 - 1e-9:
+            return False
+        self._tokens -= 1.0
+        return True

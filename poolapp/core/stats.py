@@ -95,6 +95,8 @@ class PoolStats:
     idle: int
     sockets: Sockets | None
     """Of the driver, where a shared client has a socket pool of its own and tells of it."""
+    latency: float | None
+    """Of the last heartbeat's round trip, the slowest connection's, where the driver measures it."""
     connecting: int
     waiting: int
     acquired: int
@@ -160,6 +162,7 @@ def picture(pool: Pool[Any], supply: Supply[Any]) -> PoolStats:
         in_use=pool.in_use,
         idle=pool.idle,
         sockets=supply.sockets(),
+        latency=supply.latency(),
         connecting=supply.connecting,
         waiting=pool.waiting,
         acquired=counters.acquired,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from poolapp.core.backend import BaseBackend, Sockets
 from poolapp.core.budget import Budget
+from poolapp.core.config import Location
+from poolapp.core.exceptions import ConfigurationError
 from poolapp.core.lease import Entry
 from poolapp.core.resilience import Recovery
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 R = TypeVar("R")
+
+Opened = tuple[C, tuple[Location, ...]]
+"""A connection, and where it was opened."""
 
 logger = logging.getLogger("poolapp.backends")
 
@@ -71,7 +76,9 @@ class Supply(Generic[C]):
         self._impatient = False
         """Whether a step that is cancelled has had its time."""
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._connects: set[asyncio.Task[C]] = set()
+        self._connects: set[asyncio.Task[Opened[C]]] = set()
+        self._where: tuple[Location, ...] | None = None
+        """Where this generation's connections were opened, and with which password."""
 
     @property
     def coming(self) -> int:
@@ -119,6 +126,16 @@ class Supply(Generic[C]):
         except Exception:
             logger.exception("%s failed", question.__qualname__)
             return True
+
+    def latency(self) -> float | None:
+        """The slowest connection's last heartbeat, in seconds, as far as the driver tells."""
+        found = []
+        for entry in list(self.entries):
+            try:
+                found.append(self.backend.latency(entry.connection))
+            except Exception:
+                logger.exception("%s failed", self.backend.latency.__qualname__)
+        return max((each for each in found if each is not None), default=None)
 
     def sockets(self) -> Sockets | None:
         """What the driver tells of its own sockets, over all generations that live."""
@@ -190,12 +207,17 @@ class Supply(Generic[C]):
             self._hungry = False
             self.budget.satisfied(self.pool)
 
-    async def _connect(self) -> C:
+    async def _connect(self) -> Opened[C]:
         async with asyncio.timeout(self.pool.config.connect_timeout):
-            return await self.backend.connect()
+            where = await self.pool.config.locate()
+            return await self.backend.connect(), where
 
     def _connected(
-        self, generation: int, started: float, connection: C | None, error: BaseException | None
+        self,
+        generation: int,
+        started: float,
+        opened: Opened[C] | None,
+        error: BaseException | None,
     ) -> None:
         pool = self.pool
         self.connecting -= 1
@@ -208,7 +230,16 @@ class Supply(Generic[C]):
             if pool.state in ("open", "paused") and not isinstance(error, _Ending):
                 self._connect_failed(error, pool.clock())
             return
-        assert connection is not None
+        assert opened is not None
+        connection, where = opened
+        if generation == self.generation:
+            if where != self._where is not None:
+                # Not before a connect has proved that the new password, or server, is good: the
+                # old connections serve until then.
+                self.condemn_all("drained")
+                pool.events.emit("drained", pool)
+                generation = self.generation
+            self._where = where
         now = pool.clock()
         seconds = now - started
         pool.counters.connected += 1
@@ -239,7 +270,11 @@ class Supply(Generic[C]):
         pool.events.emit("connect_failed", pool, text)
         if opened:
             pool.events.emit("breaker_opened", pool, self.recovery.failures)
-        if alone and (self.recovery.is_open or self.ask(self.backend.is_hopeless, error)):
+        if alone and (
+            self.recovery.is_open
+            or isinstance(error, ConfigurationError)
+            or self.ask(self.backend.is_hopeless, error)
+        ):
             pool.turn_away_unavailable()
         if self._probe_due:
             self.retry_later()
@@ -352,6 +387,7 @@ class Supply(Generic[C]):
     def condemn_all(self, reason: str) -> None:
         """Close what is idle now, and the rest as it comes back."""
         self.generation += 1
+        self._where = None
         for entry in list(self.entries):
             entry.condemn(reason)
             self.withdraw(entry)
@@ -448,7 +484,7 @@ class Supply(Generic[C]):
         """
         self._abandoned = True
         opened = [entry.connection for entry in self.entries | self.leaving]
-        opened += [each.result() for each in self._connects if _has_result(each)]
+        opened += [each.result()[0] for each in self._connects if _has_result(each)]
         for connection in opened:
             try:
                 self.backend.abandon(connection)

@@ -41,9 +41,15 @@ class Health:
         return {"alias": self.alias, "status": self.status, "reasons": list(self.reasons)}
 
 
-def judge(alias: str, found: Sequence[PoolStats], tally: Tally, probe: Probe | None) -> Health:
+def judge(
+    alias: str,
+    found: Sequence[PoolStats],
+    tally: Tally,
+    probe: Probe | None,
+    worries: Sequence[tuple[Status, str]] = (),
+) -> Health:
     """The verdict from the statistics of an alias's pools on all loops, the acquires of the last
-    minute, and the probe, if there was one."""
+    minute, the probe, if there was one, and what else somebody has to say."""
     told: list[tuple[Status, str]] = []
     error = probe.error if probe else ""
     if probe is not None and probe.status != "healthy":
@@ -71,6 +77,7 @@ def judge(alias: str, found: Sequence[PoolStats], tally: Tally, probe: Probe | N
             told.append(("degraded", f"The last connect failed ({kind})."))
     told += _load(found)
     told += _failures(tally)
+    told += worries
     told = list(dict.fromkeys(told))
     told.sort(key=lambda each: -SEVERITY[each[0]])
     return Health(
@@ -113,28 +120,40 @@ class Monitor:
         self.registry = registry
         self.rates = ErrorRates(clock)
         self.prober = Prober(clock)
+        self.worries: list[Callable[[str], Sequence[tuple[Status, str]]]] = []
+        """What others know of an alias: quick functions, called from any thread."""
 
     def aliases(self) -> list[str]:
         """All that are declared, the faulty ones too."""
         return sorted({*self.registry, *self.registry.faults})
 
-    def known(self, alias: str) -> Health:
-        """The verdict from what is known already: no probe, no waiting; from any thread."""
+    def known(self, alias: str, found: Sequence[PoolStats] | None = None) -> Health:
+        """The verdict from what is known already: no probe, no waiting; from any thread. ``found``
+        are the statistics of the alias's pools, for who has them."""
         if alias in self.registry.faults:
             return _misconfigured(alias, self.registry.faults[alias])
-        found = [each for each in self.registry.info() if each.alias == alias]
-        return judge(alias, found, self.rates.of(alias), self.prober.last(alias))
+        return self._judged(alias, found, self.prober.last(alias))
 
     async def check(self, alias: str) -> Health:
-        """The verdict from what is known and from a probe that is not too old. Takes at most the
-        probe's time; never waits for a connection of the pool."""
+        """The verdict from what is known and from a probe that is not too old, unless
+        ``HEALTH_INTERVAL`` is None. Takes at most the probe's time; never waits for a connection of
+        the pool."""
         try:
             pool = self.registry[alias]
         except ConfigurationError as error:
             return _misconfigured(alias, str(error))
-        probe = await self.prober.probe(pool)
-        found = [each for each in self.registry.info() if each.alias == alias]
-        return judge(alias, found, self.rates.of(alias), probe)
+        probing = pool.config.health_interval is not None
+        probe = await self.prober.probe(pool) if probing else None
+        return self._judged(alias, None, probe)
+
+    def _judged(
+        self, alias: str, found: Sequence[PoolStats] | None, probe: Probe | None
+    ) -> Health:
+        if found is None:
+            pools = self.registry.all(initialized_only=True)
+            found = [pool.stats() for pool in pools if pool.alias == alias]
+        worries = [each for worry in self.worries for each in worry(alias)]
+        return judge(alias, found, self.rates.of(alias), probe, worries)
 
     async def check_all(self) -> list[Health]:
         return list(await asyncio.gather(*(self.check(alias) for alias in self.aliases())))

@@ -61,6 +61,7 @@ async def probe(pool: Pool[Any], *, ask_server: bool = False) -> Probe:
     started = time.perf_counter()
     try:
         async with asyncio.timeout(config.connect_timeout):
+            await config.locate()
             connection = await backend.connect()
     except Exception as error:
         return Probe(
@@ -166,7 +167,7 @@ class Prober(Observer):
             found = await probe(pool)
         finally:
             self._running.pop(key, None)
-        interval = pool.config.health_interval
+        interval = pool.config.health_interval or UNHEALTHY_FOR
         believed = min(interval, UNHEALTHY_FOR) if found.status == "unhealthy" else interval
         self._kept[pool.alias] = (found, pool.config, self._clock() + believed)
         return found

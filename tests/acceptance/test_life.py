@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from poolapp.core.config import Location
 from poolapp.core.exceptions import BackendUnavailable, PoolClosed, PoolError, PoolPaused
 from poolapp.core.registry import Registry
 from tests.fake import (
@@ -604,22 +605,20 @@ async def test_slow_connect_of_one_alias_delays_no_other(shared: bool) -> None:
 
 @virtual
 async def test_configurations_that_differ_never_share_a_pool() -> None:
-    """Scenario 37, on the fake: another size, password or option is another pool."""
+    """Scenario 37, on the fake: another size or password is another pool."""
     registry = Registry()
     server = FakeServer()
-    config = config_of(server=server)
-    registry.configure({"fake": config})
-    first = registry["fake"]
-    await hold(first)  # type: ignore[arg-type]
-    registry.configure({"fake": config.replace()})
-    assert registry["fake"] is first
-    registry.configure({"fake": config.replace(max_size=3)})
-    second = registry["fake"]
-    assert second is not first
-    await hold(second)  # type: ignore[arg-type]
-    await quiet(second)  # type: ignore[arg-type]
-    assert first.state == "closed"
-    assert second.budget is not first.budget
+    first, second = (Location.parse(f"fake://ann:{word}@host") for word in ("spring", "summer"))
+    configs = {
+        "one": config_of("one", server=server, locations=(first,)),
+        "two": config_of("two", server=server, locations=(second,)),
+        "three": config_of("three", server=server, locations=(first,), max_size=3),
+    }
+    registry.configure(configs)
+    for alias in configs:
+        await hold(registry[alias])  # type: ignore[arg-type]
+    assert server.asked_for == [(first,), (second,), (first,)]
+    assert len({registry[alias].budget for alias in configs}) == 3
     await registry.close_all()
 
 

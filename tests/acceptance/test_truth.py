@@ -329,17 +329,14 @@ async def test_cancel_that_a_driver_lets_through_is_an_outage(shared: bool) -> N
 @virtual
 async def test_new_password_is_used_from_the_next_connect(shared: bool) -> None:
     """Scenario 41, of the core: the locations are asked for before each connect."""
-    asked = []
-
-    def locations() -> tuple[Location, ...]:
-        asked.append(len(asked))
-        return (Location.parse(f"fake://ann:secret{len(asked)}@host"),)
-
-    async with lab(shared=shared, locations=locations) as pool:
+    first, second = (Location.parse(f"fake://ann:{word}@host") for word in ("spring", "summer"))
+    now = [first]
+    async with lab(shared=shared, locations=lambda: tuple(now)) as pool:
         await hold(pool)
+        now[:] = [second]
         pool.drain()
         await hold(pool)
-        assert len(asked) == 2
+        assert pool.server.asked_for == [(first,), (second,)]
 
 
 def test_options_show_flags_and_numbers_only() -> None:

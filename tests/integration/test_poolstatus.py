@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from poolapp.devservices.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 POSTGRES = "poolapp.backends.postgres.PostgresBackend"
@@ -21,10 +22,10 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def manage(tmp_path: Path) -> Run:
     """``manage(command, pools={...})``: run a command with these POOLS; ``extra`` is more code of
-    the settings."""
+    the settings, keywords are environment variables."""
 
     def run(
-        *command: str, pools: object = None, extra: str = ""
+        *command: str, pools: object = None, extra: str = "", **variables: str
     ) -> "subprocess.CompletedProcess[str]":
         code = "from tests.settings import *\n"
         if pools is not None:
@@ -35,6 +36,7 @@ def manage(tmp_path: Path) -> Run:
             "DJANGO_SETTINGS_MODULE": "own_settings",
             "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
             "COLUMNS": "80",
+            **variables,
         }
         return subprocess.run(
             [sys.executable, "-W", "error", "-m", "django", *command],
@@ -47,13 +49,6 @@ def manage(tmp_path: Path) -> Run:
         )
 
     return run
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def pool(backend: str = POSTGRES, **settings: object) -> dict[str, Any]:
@@ -134,12 +129,103 @@ def test_config_shows_each_value_and_its_source_and_no_secret(manage: Run) -> No
     assert ["MAX_SIZE", "settings.POOLS", "7"] in lines
     assert ["MIN_SIZE", "default", "0"] in lines
     assert ["LOCATION", "settings.POOLS", "https://me:***@127.0.0.1:9200"] in lines
-    assert ["OPTIONS", "settings.POOLS", "api_key=***,", "max_retries=5"] in lines
+    assert ["OPTIONS['api_key']", "settings.POOLS", "***"] in lines
+    assert ["OPTIONS['max_retries']", "settings.POOLS", "5"] in lines
+    assert ["OPTIONS", "default", "none"] in lines
     assert any(line[:2] == ["LOCATION", "DATABASES['default']"] for line in lines)
     told = json.loads(manage("poolstatus", "--config", "--format", "json", pools=pools).stdout)
     config = {found["alias"]: found["config"] for found in told["pools"]}
     assert config["search"]["MAX_SIZE"] == {"value": "7", "source": "settings.POOLS"}
     assert "hunter" not in json.dumps(told)
+
+
+LAYERED = {
+    "default": pool(MAX_SIZE=3, ACQUIRE_TIMEOUT=1),
+    "search": {
+        "BACKEND": ELASTICSEARCH,
+        "LOCATION": "https://me:hunter2@127.0.0.1:9200",
+        "OPTIONS": {"max_retries": 5},
+    },
+}
+
+FILE = """
+pools:
+  search:
+    hosts: [es1, es2]
+    scheme: https
+    user: me
+    password: ${ES_PASSWORD}
+    pool: {timeout: 2, max_size: 20}
+    options: {request_timeout: 9}
+"""
+
+
+def test_config_names_the_source_of_what_comes_from_a_file_or_the_environment(
+    manage: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "pools.yaml").write_text(FILE)
+    extra = f"POOLAPP = {{'FILE': {str(tmp_path / 'pools.yaml')!r}}}\n"
+    variables = {
+        "ES_PASSWORD": "hunter3:@/#%",
+        "ES_POOL_CONNECTIONS": "7",
+        "POOL_SEARCH_MAX_SIZE": "8",
+        "POSTGRES_POOL_TIMEOUT": "4",
+        "CONNECTION_POOL_HEALTH_CHECK": "off",
+    }
+    done = manage("poolstatus", "--config", pools=LAYERED, extra=extra, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "hunter" not in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines()]
+    for line in (
+        ["ACQUIRE_TIMEOUT", "POSTGRES_POOL_TIMEOUT", "4", "s"],
+        ["MAX_SIZE", "settings.POOLS", "3"],
+        ["HEALTH_INTERVAL", "CONNECTION_POOL_HEALTH_CHECK", "None"],
+        ["LOCATION", "pools.yaml", "https://me:***@es1,", "https://me:***@es2"],
+        ["ACQUIRE_TIMEOUT", "pools.yaml", "2", "s"],
+        ["MAX_SIZE", "POOL_SEARCH_MAX_SIZE", "8"],
+        ["OPTIONS['max_retries']", "settings.POOLS", "5"],
+        ["OPTIONS['request_timeout']", "pools.yaml", "9"],
+        ["OPTIONS['connections_per_node']", "ES_POOL_CONNECTIONS", "7"],
+    ):
+        assert line in lines
+    done = manage(
+        "poolstatus", "--config", "--format=json", pools=LAYERED, extra=extra, **variables
+    )
+    config = {found["alias"]: found["config"] for found in json.loads(done.stdout)["pools"]}
+    assert config["search"]["OPTIONS['connections_per_node']"] == {
+        "value": "7",
+        "source": "ES_POOL_CONNECTIONS",
+    }
+    assert "hunter" not in done.stdout
+
+
+def test_a_location_that_a_function_gives_is_asked_for_by_the_probe_only(
+    manage: Run, postgres_url: str
+) -> None:
+    pools = {"x": {"BACKEND": POSTGRES, "LOCATION": "own_settings.where"}}
+    extra = f"def where():\n    print('asked')\n    return {postgres_url!r}\n"
+    done = manage("poolstatus", "--config", pools=pools, extra=extra)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "asked" not in done.stdout
+    assert "what own_settings.where() returns at each connect" in done.stdout
+    done = manage("poolstatus", "--probe", pools=pools, extra=extra)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].split()[:2] == ["x", "healthy"]
+
+
+@pytest.mark.parametrize("command", ["check", "poolstatus"])
+def test_a_faulty_variable_is_told_by_its_name(manage: Run, command: str) -> None:
+    done = manage(command, pools={"default": pool()}, POOL_DEFAULT_MAX_SIZE="many")
+    assert done.returncode == {"check": 1, "poolstatus": 2}[command]
+    told = "POOLS['default']['MAX_SIZE'] (from POOL_DEFAULT_MAX_SIZE) must be a whole number"
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_monitoring_that_is_switched_off_hears_nothing(manage: Run) -> None:
+    code = "from poolapp import pools; print(len(pools.events.observers))"
+    assert int(manage("shell", "-v0", "-c", code).stdout) > 0
+    assert int(manage("shell", "-v0", "-c", code, CONNECTION_POOL_MONITORING="off").stdout) == 0
 
 
 def test_no_pools_is_told(manage: Run) -> None:

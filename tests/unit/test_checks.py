@@ -4,12 +4,13 @@ import sys
 from typing import Any
 
 import pytest
-from django.core.checks import CheckMessage, run_checks
+from django.core.checks import ERROR, WARNING, CheckMessage, run_checks
 from django.db import connections
 
 from poolapp import BaseBackend, PoolConfig
 from poolapp.core.backend import Problem
 
+POSTGRES = "poolapp.backends.postgres.PostgresBackend"
 GOOD = {"BACKEND": "tests.fake.FakeBackend", "LOCATION": "fake://server:1"}
 
 
@@ -176,3 +177,72 @@ def test_what_django_sets_on_its_own_connections_only_is_warned_of(
     assert message.msg == (
         f"DATABASES['shop']['OPTIONS']['{option}'] does not reach the connections of pool 'shop'."
     )
+
+
+# -- what stands elsewhere than in POOLS -----------------------------------------------------------
+
+
+def test_a_fault_of_the_environment_is_told_with_the_variable(
+    settings: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("POOL_SHOP_OPTIONS", '{"colour": 1}')
+    code, message, _ = only(
+        settings, BACKEND=here("PickyBackend"), LOCATION="picky://x", OPTIONS={}
+    )
+    assert code == "poolapp.E008"
+    assert message == ("POOLS['shop']['OPTIONS']['colour'] (from POOL_SHOP_OPTIONS) is not known.")
+
+
+def test_a_variable_that_sets_nothing_is_a_warning(settings: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("POOL_SHOP_MAX_SIZ", "5")
+    settings.POOLS = {"shop": GOOD}
+    (message,) = check()
+    assert (message.id, message.level) == ("poolapp.W003", WARNING)
+    assert message.hint == "Did you mean 'MAX_SIZE'?"
+
+
+def test_a_file_that_is_not_there_is_an_error(settings: Any, tmp_path: Any) -> None:
+    settings.POOLS = {"shop": GOOD}
+    settings.POOLAPP = {"FILE": tmp_path / "pools.yaml"}
+    (message,) = check()
+    assert (message.id, message.level) == ("poolapp.E011", ERROR)
+    assert message.msg == (
+        f"The file {tmp_path}/pools.yaml can't be read: No such file or directory."
+    )
+
+
+# -- LOCATION as a function ------------------------------------------------------------------------
+
+asked: list[int] = []
+
+
+def location() -> str:
+    asked.append(1)
+    return "nonsense"
+
+
+def test_a_location_that_is_a_function_is_not_asked_by_the_check(settings: Any) -> None:
+    for place in (location, here("location")):
+        settings.POOLS = {
+            "picky": {"BACKEND": here("PickyBackend"), "LOCATION": place},
+            "postgres": {"BACKEND": POSTGRES, "LOCATION": place},
+        }
+        assert check() == []
+    assert asked == []
+
+
+@pytest.mark.parametrize("path", ["no_such.module", "tests.fake.no_such_function", "os.path.sep"])
+def test_a_path_that_leads_to_no_function_is_told(settings: Any, path: str) -> None:
+    code, message, hint = only(settings, LOCATION=path)
+    assert code == "poolapp.E006"
+    assert message.startswith("POOLS['shop']['LOCATION'] names ")
+    assert path in message
+    assert hint == "LOCATION is a URL, 'scheme://host', or the dotted path of a function."
+
+
+def test_what_else_is_wrong_with_such_an_alias_is_told(settings: Any) -> None:
+    code, message, _ = only(
+        settings, BACKEND=POSTGRES, LOCATION=location, OPTIONS={"comand_timeout": 5}
+    )
+    assert code == "poolapp.E008"
+    assert "comand_timeout" in message

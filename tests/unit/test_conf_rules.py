@@ -7,6 +7,7 @@ import pytest
 
 from poolapp.conf.reading import Declaration, Layer, read
 from poolapp.core.config import Breaker, PoolConfig
+from poolapp.core.exceptions import ConfigurationError
 
 GOOD = {"BACKEND": "tests.fake.FakeBackend", "LOCATION": "fake://server:1"}
 
@@ -61,6 +62,7 @@ def test_an_alias_with_only_what_is_required_has_the_documented_defaults() -> No
         ("BREAKER", {"FAILURES": 2}, "breaker", Breaker(failures=2)),
         ("BREAKER", {"RESET": 1, "FAILURES": 9}, "breaker", Breaker(failures=9, reset=1.0)),
         ("HEALTH_INTERVAL", 5, "health_interval", 5.0),
+        ("HEALTH_INTERVAL", None, "health_interval", None),
     ],
 )
 def test_a_good_value_reaches_its_field(
@@ -99,7 +101,7 @@ SECONDS = "must be a finite number of seconds"
         ("CHECK_TIMEOUT", 0.0, f"{SECONDS}, more than 0, not 0.0"),
         ("MAX_LIFETIME", 0, f"{SECONDS}, more than 0, not 0"),
         ("LEAK_AFTER", None, f"{SECONDS}, more than 0, not None"),
-        ("HEALTH_INTERVAL", object(), f"{SECONDS}, more than 0, not an object"),
+        ("HEALTH_INTERVAL", object(), f"{SECONDS}, more than 0, or None, not an object"),
         ("LOOPS", "each", "must be 'own' or 'shared', not the text 'each'"),
         ("LOOPS", None, "must be 'own' or 'shared', not None"),
         ("PREWARM", 1, "must be True or False, not 1"),
@@ -149,6 +151,70 @@ def test_a_list_of_urls_keeps_its_order() -> None:
 
 def test_surrounding_blanks_of_a_url_do_no_harm() -> None:
     assert config_of(LOCATION=" fake://a\n").where()[0].address == "a"
+
+
+# -- LOCATION as a function -----------------------------------------------------------------------
+
+
+def one_url() -> str:
+    return "fake://me:hunter2@a"
+
+
+def several_urls() -> list[str]:
+    return ["fake://a", "fake://b"]
+
+
+def no_url() -> int:
+    return 5
+
+
+def wrong_urls() -> list[str]:
+    return ["fake://a", "hunter2"]
+
+
+async def later() -> str:
+    return "fake://a"
+
+
+@pytest.mark.parametrize("place", [one_url, f"{__name__}.one_url"], ids=["itself", "its path"])
+async def test_a_location_may_be_a_function_that_is_asked_for_each_connect(place: Any) -> None:
+    config = config_of(LOCATION=place)
+    assert config.where() == (), "nobody has asked yet"
+    (location,) = await config.locate()
+    assert location.shown == "fake://me:***@a"
+    assert config.where() == (location,)
+
+
+async def test_the_function_may_return_several_urls() -> None:
+    config = config_of(LOCATION=several_urls)
+    assert [each.address for each in await config.locate()] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (no_url, "no_url() returned must be a URL, as a text, not 5"),
+        (wrong_urls, "wrong_urls() returned can't be read: a URL starts with a scheme"),
+        (f"{__name__}.nothing", "names 'tests.unit.test_conf_rules.nothing', which can't be"),
+    ],
+)
+async def test_what_the_function_returns_is_checked(function: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        await config_of(LOCATION=function).locate()
+    assert message in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_function_that_can_not_be_called_in_a_thread_is_a_fault() -> None:
+    code, sentence, _ = only_fault(LOCATION=later)
+    assert code == "E003"
+    assert sentence.endswith(f"names {__name__}.later, which is no plain function.")
+
+
+def test_the_same_function_is_the_same_setting() -> None:
+    assert config_of(LOCATION=one_url) == config_of(LOCATION=one_url)
+    assert config_of(LOCATION=one_url) != config_of(LOCATION=several_urls)
+    assert config_of(LOCATION=f"{__name__}.one_url") == config_of(LOCATION=f"{__name__}.one_url")
 
 
 @pytest.mark.parametrize(

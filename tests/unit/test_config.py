@@ -3,9 +3,11 @@
 import copy
 import pickle
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from poolapp.core.config import Location, Options, PoolConfig, Secret, is_secret_name
 
@@ -29,6 +31,86 @@ def test_a_password_as_it_is_is_read_too(password: str) -> None:
     found = parse(f"postgresql://me:{password}@db:5432/shop")
     assert found.password == Secret(password)
     assert found.address == "db:5432"
+
+
+SCHEMES = (
+    "postgresql", "postgres", "http", "https", "s3", "redis", "rediss", "unix", "redis+sentinel",
+    "mongodb", "mongodb+srv", "ws", "wss", "smtp",
+)  # fmt: skip
+QUERIES = ["", "?a=1", "?a=%40%2F&b=x@y", "?endpoint=https://k:s@host/p?x"]
+
+
+@given(
+    scheme=st.sampled_from(SCHEMES),
+    user=st.none() | st.text(min_size=1),
+    password=st.none() | st.text(),
+    address=st.sampled_from(["", "db", "db:5432", "a:1,b:2", "[::1]:7"]),
+    path=st.sampled_from(["", "/", "/shop", "/a%2Fb"]),
+    query=st.sampled_from(QUERIES),
+)
+def test_a_quoted_url_of_any_backend_is_read_back(
+    scheme: str, user: str | None, password: str | None, address: str, path: str, query: str
+) -> None:
+    secret = "" if password is None else f":{quote(password, safe='')}"
+    me = "" if user is None and password is None else f"{quote(user or '', safe='')}{secret}@"
+    found = parse(f"{scheme}://{me}{address}{path}{query}")
+    assert (found.scheme, found.username, found.address) == (scheme, user, address)
+    assert found.password == (None if password is None else Secret(password))
+    assert found.path == path
+    assert dict(found.query) == dict(parse_qsl(query[1:], keep_blank_values=True))
+
+
+@given(
+    scheme=st.sampled_from(SCHEMES),
+    password=st.text(st.characters(exclude_characters="?%", exclude_categories=["Cs"])),
+    query=st.sampled_from(QUERIES),
+)
+@example("redis", "@/#:", "")
+@example("mongodb", "p@ss/w#rd:x", "?a=1")
+def test_a_password_is_read_as_it_stands_unless_it_holds_a_percent_or_question_mark(
+    scheme: str, password: str, query: str
+) -> None:
+    found = parse(f"{scheme}://me:{password}@host:5432/name{query}")
+    assert found.password == Secret(password)
+    assert (found.username, found.address, found.path) == ("me", "host:5432", "/name")
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "path"),
+    [
+        ("https://api.example.com/@me", "api.example.com", "/@me"),
+        ("https://me@api.example.com/@you", "api.example.com", "/@you"),
+        ("https://api.example.com/a/@b?c=@d", "api.example.com", "/a/@b"),
+    ],
+)
+def test_an_at_sign_of_the_path_is_no_users(url: str, address: str, path: str) -> None:
+    found = parse(url)
+    assert (found.address, found.path, found.password) == (address, path, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("redis://localhost:6379", True),
+        ("redis://LOCALHOST", True),
+        ("redis://127.0.0.1", True),
+        ("redis://127.1.2.3:1", True),
+        ("redis://[::1]:6379", True),
+        ("unix:///run/redis.sock", True),
+        ("postgresql:///shop", True),
+        ("postgresql:///shop?host=/run/postgresql", True),
+        ("postgresql:///shop?host=db", False),
+        ("postgresql://%2Frun%2Fpostgresql/shop", True),
+        ("postgresql://localhost,127.0.0.1:5433/shop", True),
+        ("postgresql://localhost,db/shop", False),
+        ("redis://10.0.0.1", False),
+        ("redis://[::2]:6379", False),
+        ("redis://localhost.example.com", False),
+        ("redis://localhost:port", False),
+    ],
+)
+def test_which_servers_are_on_this_host(url: str, local: bool) -> None:
+    assert parse(url).is_local is local
 
 
 @pytest.mark.parametrize(

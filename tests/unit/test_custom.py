@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from poolapp.core.config import PoolConfig
 from poolapp.core.exceptions import BackendUnavailable, ConfigurationError
 from poolapp.core.registry import Registry
 from tests.virtual import turns, virtual
@@ -178,3 +179,29 @@ def test_register_wants_one_of_both() -> None:
     registry.register("wire", create=telegraph.create)
     with pytest.raises(ConfigurationError, match="registered already; remove it first"):
         registry.register("wire", create=telegraph.create)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "hint"),
+    [
+        ("max_siz", "takes no 'max_siz'; did you mean 'max_size'?"),
+        ("MAX_SIZE", "takes no 'MAX_SIZE'; did you mean 'max_size'?"),
+        ("validat", "did you mean 'validate'?"),
+        ("location", "takes no 'location'; "),
+        ("locations", "takes no 'locations'; "),
+        ("zzz", "takes no 'zzz'; it takes create, validate, reset, close, acquire_timeout, "),
+    ],
+)
+def test_a_keyword_that_means_nothing_is_told(keyword: str, hint: str) -> None:
+    registry, telegraph = Registry(), Telegraph()
+    with pytest.raises(ConfigurationError, match=r"pool 'wire': register\(\) ") as caught:
+        registry.register("wire", create=telegraph.create, **{keyword: 5})
+    assert hint in str(caught.value)
+    assert "wire" not in registry
+
+
+def test_a_setting_beside_a_configuration_is_told() -> None:
+    registry = Registry()
+    config = PoolConfig(alias="wire", backend="tests.fake.FakeBackend")
+    with pytest.raises(ConfigurationError, match="'max_size' beside a configuration, which has it"):
+        registry.register("wire", config, max_size=5)

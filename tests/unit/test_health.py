@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from poolapp.core.asked import AskedLocations
+from poolapp.core.config import Location
 from poolapp.core.registry import Registry
 from poolapp.core.stats import PoolStats
 from poolapp.monitoring.health import Health, Monitor, judge, overall
@@ -319,6 +321,20 @@ async def test_good_news_is_believed_for_the_interval() -> None:
         await asyncio.sleep(2)
         await it.status()
         assert it.server.created == 2
+
+
+async def test_without_an_interval_nothing_is_probed() -> None:
+    async with desk(health_interval=None) as it:
+        it.server.create.fail()
+        assert await it.status() == "healthy"
+        assert it.server.asked_for == []
+
+
+async def test_a_probe_asks_where_to_connect_to() -> None:
+    where = AskedLocations(lambda: (Location.parse("fake://a"),))
+    async with desk(locations=where) as it:
+        assert await it.status() == "healthy"
+        assert it.server.asked_for == [(Location.parse("fake://a"),)]
 
 
 @virtual

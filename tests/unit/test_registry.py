@@ -100,17 +100,18 @@ async def test_mapping_of_aliases() -> None:
 
 
 @virtual
-async def test_configure_closes_what_is_gone_or_otherwise_and_leaves_the_rest() -> None:
+async def test_configure_closes_what_is_gone_or_can_not_go_on_and_leaves_the_rest() -> None:
     registry = Registry()
     same, other, gone = (config_of(alias) for alias in ("same", "other", "gone"))
     registry.configure({"same": same, "other": other, "gone": gone})
     pools = {alias: registry[alias] for alias in registry}
     for pool in pools.values():
         await visit(pool)
-    registry.configure({"same": same, "other": other.replace(max_size=3), "new": config_of("new")})
+    other = other.replace(max_connecting=3)
+    registry.configure({"same": same, "other": other, "new": config_of("new")})
     assert list(registry) == ["same", "other", "new"]
     assert registry["same"] is pools["same"]
-    assert registry["other"].config.max_size == 3
+    assert registry["other"].config.max_connecting == 3
     with pytest.raises(ConfigurationError):
         registry["gone"]
     await asyncio.sleep(1)
@@ -130,7 +131,7 @@ async def test_replaced_pool_lets_its_borrowers_finish() -> None:
     old = registry["a"]
     borrower = asyncio.create_task(visit(old, 3))
     await turns(5)
-    registry.configure({"a": config.replace(acquire_timeout=1)})
+    registry.configure({"a": config.replace(breaker=None)})
     await visit(registry["a"])
     assert old.state == "closing"
     assert old.in_use == 1

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import unquote
 
 from poolapp.backends import aiohttp_sockets
 from poolapp.backends.elasticsearch import options
 from poolapp.backends.elasticsearch.sockets import connectors, node_class
-from poolapp.core.backend import BaseBackend, Problem, Sockets
+from poolapp.core.backend import BaseBackend, Exposure, Problem, Sockets
 from poolapp.core.config import Location, PoolConfig
 
 if TYPE_CHECKING:
@@ -36,10 +36,18 @@ class ElasticsearchBackend(BaseBackend["AsyncElasticsearch"]):
     driver = "elasticsearch"
     extra = "search"
     schemes = ("http", "https")
+    environment: ClassVar[Mapping[str, str]] = {
+        "ES_POOL_CONNECTIONS": "OPTIONS.connections_per_node",
+        "ES_POOL_MAXSIZE": "MAX_SIZE",
+    }
 
     @classmethod
     def problems(cls, config: PoolConfig) -> list[Problem]:
         return list(options.problems(config))
+
+    @classmethod
+    def exposures(cls, config: PoolConfig) -> list[Exposure]:
+        return list(options.exposures(config))
 
     # -- connecting ----------------------------------------------------------------------------
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterator
+from ssl import CERT_NONE, SSLContext
 
-from poolapp.core.backend import Problem
+from poolapp.core.backend import Exposure, Problem
 from poolapp.core.config import Location, PoolConfig
 
 DEFAULT_PORT = 9200
@@ -125,6 +126,37 @@ def _option_problems(config: PoolConfig) -> Iterator[Problem]:
             message=f"signs in in more than one way: {' and '.join(given)}",
             hint="Keep one of them.",
         )
+
+
+def exposures(config: PoolConfig) -> Iterator[Exposure]:
+    given = config.options
+    signs_in = any(given.get(name) is not None for name in _CREDENTIALS)
+    for location in config.where():
+        secret = signs_in or location.password is not None
+        if location.scheme == "http" and secret and not location.is_local:
+            yield Exposure(
+                kind="plaintext",
+                setting="LOCATION",
+                message=f"sends a password or key unencrypted to {location.address}",
+                hint="Write 'https://', and give the authority's file as OPTIONS['ca_certs'].",
+            )
+    if given.get("ssl_assert_fingerprint") is not None:
+        return  # it is the certificate itself that is asked for then
+    context = given.get("ssl_context")
+    if isinstance(context, SSLContext) and context.verify_mode == CERT_NONE:
+        name = "ssl_context"
+    elif context is None and given.get("verify_certs") is False:
+        name = "verify_certs"
+    elif context is None and given.get("ssl_assert_hostname") is False:
+        name = "ssl_assert_hostname"
+    else:
+        return
+    yield Exposure(
+        kind="unverified",
+        setting=f"OPTIONS[{name!r}]",
+        message="has any server that pretends to be the right one believed",
+        hint="Leave it out, and give the authority's file as OPTIONS['ca_certs'].",
+    )
 
 
 def _client_options() -> frozenset[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from poolapp import conf
-from poolapp.conf.rules import nearest
+from poolapp.conf.wrong import nearest
 from poolapp.core.config import PoolConfig
 from poolapp.core.registry import pools
 from poolapp.core.stats import PoolStats
@@ -57,7 +57,7 @@ class Row:
         for location in self.config.where():
             address = location.address or location.query.get("host", "")
             places.append(address + location.path or location.scheme)
-        return ", ".join(places)
+        return ", ".join(places) or repr(self.config.locations)
 
 
 class Command(BaseCommand):
@@ -129,7 +129,7 @@ def _chosen(alias: str | None) -> list[PoolConfig]:
     configs = [pools.config(each) for each in known if each in pools and alias in (None, each)]
     for config in configs:
         if config.alias in declared.configs:
-            faults += conf.verify(config)
+            faults += conf.verify(config, declared)
     if faults:
         raise CommandError("\n\n".join(map(str, faults)), returncode=USAGE)
     return configs
