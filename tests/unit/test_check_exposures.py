@@ -187,3 +187,101 @@ def test_elasticsearch(
     exposed: Any, location: Any, options: dict[str, Any], expected: list[str]
 ) -> None:
     assert ids(exposed(ELASTICSEARCH, location, **options)) == expected
+
+
+# -- the others ------------------------------------------------------------------------------------
+
+REDIS = "poolapp.backends.redis.RedisBackend"
+MONGODB = "poolapp.backends.mongodb.MongoBackend"
+HTTP = "poolapp.backends.http.HttpBackend"
+WEBSOCKET = "poolapp.backends.websocket.WebSocketBackend"
+S3 = "poolapp.backends.s3.S3Backend"
+
+
+@pytest.mark.parametrize(
+    ("location", "options", "expected"),
+    [
+        ("redis://:hunter2@cache", {}, ["W005"]),
+        ("redis://cache", {"password": "hunter2"}, ["W005"]),
+        ("rediss://:hunter2@cache?ssl_cert_reqs=none", {}, ["W006"]),
+        ("rediss://:hunter2@cache", {"ssl_cert_reqs": "none"}, ["W006"]),
+        ("rediss://:hunter2@cache", {"ssl_check_hostname": False}, ["W006"]),
+        ("redis://:hunter2@cache", {"ssl": True}, []),
+        ("rediss://:hunter2@cache", {"ssl_cert_reqs": "required"}, []),
+        ("redis://:hunter2@localhost", {}, []),
+        ("unix:///run/redis.sock", {"password": "hunter2"}, []),
+        ("redis://cache", {}, []),
+    ],
+)
+def test_redis(exposed: Any, location: str, options: dict[str, Any], expected: list[str]) -> None:
+    assert ids(exposed(REDIS, location, **options)) == expected
+
+
+@pytest.mark.parametrize(
+    ("location", "options", "expected"),
+    [
+        ("mongodb://me:hunter2@db", {}, ["W005"]),
+        ("mongodb://db", {"username": "me", "password": "hunter2"}, ["W005"]),
+        ("mongodb://me:hunter2@db/?tls=false", {}, ["W005"]),
+        ("mongodb://me:hunter2@db/?tls=true&tlsInsecure=true", {}, ["W006"]),
+        ("mongodb://me:hunter2@db", {"TLS": True, "tlsAllowInvalidHostnames": True}, ["W006"]),
+        ("mongodb://me:hunter2@db/?tls=true", {}, []),
+        ("mongodb://me:hunter2@db", {"tls": True}, []),
+        ("mongodb+srv://me:hunter2@cluster.example.com", {}, []),
+        ("mongodb://me:hunter2@127.0.0.1", {}, []),
+        ("mongodb://db", {}, []),
+    ],
+)
+def test_mongodb(exposed: Any, location: str, options: dict[str, Any], expected: list[str]) -> None:
+    assert ids(exposed(MONGODB, location, **options)) == expected
+
+
+@pytest.mark.parametrize(
+    ("location", "options", "expected"),
+    [
+        ("http://me:hunter2@api", {}, ["W005"]),
+        ("http://api", {"auth": ("me", "hunter2")}, ["W005"]),
+        ("http://api", {"headers": {"authorization": "Bearer hunter2"}}, ["W005"]),
+        ("https://api", {"ssl": False}, ["W006"]),
+        ("https://api", {"ssl": loose()}, ["W006"]),
+        ("https://me:hunter2@api", {}, []),
+        ("http://localhost:8000", {"headers": {"Authorization": "hunter2"}}, []),
+        ("http://api", {"headers": {"Accept": "*/*"}}, []),
+    ],
+)
+def test_http(exposed: Any, location: str, options: dict[str, Any], expected: list[str]) -> None:
+    assert ids(exposed(HTTP, location, **options)) == expected
+
+
+@pytest.mark.parametrize(
+    ("location", "options", "expected"),
+    [
+        ("ws://me:hunter2@feed", {}, ["W005"]),
+        ("ws://feed", {"additional_headers": {"Authorization": "hunter2"}}, ["W005"]),
+        ("ws://feed", {"additional_headers": [("Authorization", "hunter2")]}, ["W005"]),
+        ("wss://feed", {"ssl": loose()}, ["W006"]),
+        ("wss://me:hunter2@feed", {}, []),
+        ("ws://me:hunter2@localhost", {}, []),
+        ("ws://feed", {}, []),
+    ],
+)
+def test_websocket(
+    exposed: Any, location: str, options: dict[str, Any], expected: list[str]
+) -> None:
+    assert ids(exposed(WEBSOCKET, location, **options)) == expected
+
+
+@pytest.mark.parametrize(
+    ("location", "options", "expected"),
+    [
+        ("http://KEY:hunter2@store/media", {}, []),
+        ("http://KEY:hunter2@store/media", {"aws_session_token": "hunter2"}, ["W005"]),
+        ("s3://media", {"aws_session_token": "hunter2", "use_ssl": False}, ["W005"]),
+        ("s3://media", {"aws_session_token": "hunter2"}, []),
+        ("https://KEY:hunter2@store/media", {"verify": False}, ["W006"]),
+        ("http://KEY:hunter2@localhost/media", {"aws_session_token": "hunter2"}, []),
+    ],
+)
+def test_s3(exposed: Any, location: str, options: dict[str, Any], expected: list[str]) -> None:
+    """The secret key itself only signs."""
+    assert ids(exposed(S3, location, **options)) == expected

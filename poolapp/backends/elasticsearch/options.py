@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterator
-from ssl import CERT_NONE, SSLContext
 
+from poolapp.backends.exposing import is_loose, plaintext, unverified
 from poolapp.core.backend import Exposure, Problem
 from poolapp.core.config import Location, PoolConfig
 
@@ -134,16 +134,14 @@ def exposures(config: PoolConfig) -> Iterator[Exposure]:
     for location in config.where():
         secret = signs_in or location.password is not None
         if location.scheme == "http" and secret and not location.is_local:
-            yield Exposure(
-                kind="plaintext",
-                setting="LOCATION",
-                message=f"sends a password or key unencrypted to {location.address}",
-                hint="Write 'https://', and give the authority's file as OPTIONS['ca_certs'].",
+            yield plaintext(
+                "Write 'https://', and give the authority's file as OPTIONS['ca_certs'].",
+                to=location.address,
             )
     if given.get("ssl_assert_fingerprint") is not None:
         return  # it is the certificate itself that is asked for then
     context = given.get("ssl_context")
-    if isinstance(context, SSLContext) and context.verify_mode == CERT_NONE:
+    if is_loose(context):
         name = "ssl_context"
     elif context is None and given.get("verify_certs") is False:
         name = "verify_certs"
@@ -151,12 +149,7 @@ def exposures(config: PoolConfig) -> Iterator[Exposure]:
         name = "ssl_assert_hostname"
     else:
         return
-    yield Exposure(
-        kind="unverified",
-        setting=f"OPTIONS[{name!r}]",
-        message="has any server that pretends to be the right one believed",
-        hint="Leave it out, and give the authority's file as OPTIONS['ca_certs'].",
-    )
+    yield unverified(name, "Leave it out, and give the authority's file as OPTIONS['ca_certs'].")
 
 
 def _client_options() -> frozenset[str]:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from poolapp.backends.mongodb import options
+from poolapp.backends.mongodb.exposures import exposures
 from poolapp.backends.mongodb.pool import MongoPool
 from poolapp.backends.mongodb.problems import problems
-from poolapp.core.backend import BaseBackend, Problem, Sockets
+from poolapp.core.backend import BaseBackend, Exposure, Problem, Sockets
 from poolapp.core.config import PoolConfig
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class MongoBackend(BaseBackend["PooledMongoClient"]):
     @classmethod
     def problems(cls, config: PoolConfig) -> list[Problem]:
         return list(problems(config))
+
+    @classmethod
+    def exposures(cls, config: PoolConfig) -> list[Exposure]:
+        return list(exposures(config))
 
     # -- connecting ----------------------------------------------------------------------------
 
