@@ -246,6 +246,9 @@ class PoolConfig:
     breaker: Breaker | None = dataclasses.field(default_factory=Breaker)
     health_interval: float | None = 60.0
     """None: health is judged without probes."""
+    fleet_max: int | None = None
+    """What all worker processes together may have open; None: each has ``max_size``. Dividing it
+    is the fleet's work, not the pool's."""
     former: Former = dataclasses.field(default_factory=Former, repr=False, compare=False)
 
     def replace(self, **changes: Any) -> PoolConfig:

@@ -38,6 +38,10 @@ class Observer:
     def cancelled(self, pool: Pool[Any], waited: float) -> None:
         """A queued acquire was cancelled."""
 
+    def gave_up(self, pool: Pool[Any], waited: float, error: Exception) -> None:
+        """A queued acquire ends in an error, in the context of its caller; ``timed_out`` and
+        ``refused`` told of the same when it was decided, in no context."""
+
     def timed_out(self, pool: Pool[Any], waited: float) -> None: ...
 
     def refused(self, pool: Pool[Any], reason: str) -> None:

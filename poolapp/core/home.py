@@ -87,6 +87,13 @@ class Home:
             del ended, call
         return value
 
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, object]], /, *args: Any) -> None:
+        """Start a coroutine from anywhere, and wait for nothing: for what runs beside the calls.
+
+        It has a context of its own, is cancelled when the loop ends, and looks after its errors.
+        """
+        self._started().call(function, args, {}, contextvars.Context())
+
     def stop(self, patience: float) -> None:
         """End the loop as ``asyncio.run`` would, finalising its generators, and join the thread,
         for ``patience`` seconds at most. The next call starts another."""

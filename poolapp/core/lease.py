@@ -178,3 +178,11 @@ class Lease(Generic[C]):
             f"<Lease of {self.pool.alias!r} by {self.holder} at {self.site}, "
             f"held for {self.held:.3f} s>"
         )
+
+
+class LastingLease(Lease[C]):
+    """Held for as long as somebody listens: not a leak, however old it is."""
+
+    __slots__ = ()
+
+    lasting: ClassVar[bool] = True

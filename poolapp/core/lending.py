@@ -113,6 +113,9 @@ class Lender(Generic[C]):
         except asyncio.CancelledError:
             self._cancelled(waiter, started)
             raise
+        except PoolError as error:
+            self.events.emit("gave_up", self, self.clock() - started, error)
+            raise
         finally:
             if timer is not None:
                 timer.cancel()

@@ -298,6 +298,11 @@ class Registry:
         """The same from a coroutine, for a loop too short-lived for connections of its own."""
         return await self._home.arun(function, *args, **named)
 
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, object]], /, *args: Any) -> None:
+        """Start an async function on the process's own pool loop and don't wait for it. The end of
+        the process cancels it; what it raises is told to nobody."""
+        self._home.spawn(function, *args)
+
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._plans))
 

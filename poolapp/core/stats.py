@@ -96,7 +96,7 @@ class PoolStats:
     sockets: Sockets | None
     """Of the driver, where a shared client has a socket pool of its own and tells of it."""
     latency: float | None
-    """Of the last heartbeat's round trip, the slowest connection's, where the driver measures it."""
+    """The last heartbeat's round trip, of the slowest connection, where the driver measures it."""
     connecting: int
     waiting: int
     acquired: int

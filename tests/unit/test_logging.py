@@ -216,9 +216,9 @@ async def test_operators_verbs_are_told_by_signals(
     ]
 
 
-def test_every_event_but_the_hot_and_the_cancelled_has_a_signal() -> None:
+def test_every_event_but_those_of_single_acquires_has_a_signal() -> None:
     bridged = {name for name in vars(SignalBridge) if name in EVENTS}
-    assert bridged == set(EVENTS) - {"acquired", "released", "cancelled"}
+    assert bridged == set(EVENTS) - {"acquired", "released", "cancelled", "gave_up"}
 
 
 async def test_a_receiver_that_raises_is_logged_and_the_pool_goes_on(

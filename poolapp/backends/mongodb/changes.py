@@ -7,12 +7,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from random import random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from poolapp.backends.mongodb.databases import database_of
 from poolapp.backends.mongodb.tasks import end
 from poolapp.core.exceptions import BackendUnavailable, PoolClosed, PoolError
-from poolapp.core.lease import Lease
+from poolapp.core.lease import LastingLease
 from poolapp.core.resilience import repeat_delay
 from poolapp.core.supply import describe
 
@@ -27,14 +27,6 @@ logger = logging.getLogger("poolapp.mongodb")
 
 LONGEST_DELAY = 5.0
 """Seconds between two attempts to go on, at most. They ask the pool, which spares the server."""
-
-
-class WatchingLease(Lease[Any]):
-    """Held for as long as somebody watches: not a leak, however old it is."""
-
-    __slots__ = ()
-
-    lasting: ClassVar[bool] = True
 
 
 class Changes:
@@ -52,7 +44,7 @@ class Changes:
 
     def __init__(
         self,
-        lease: WatchingLease,
+        lease: LastingLease[Any],
         collection: str | None,
         pipeline: Sequence[Mapping[str, Any]] | None,
         database: str | None,

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from poolapp.backends.mongodb.changes import Changes, WatchingLease
+from poolapp.backends.mongodb.changes import Changes
 from poolapp.backends.mongodb.databases import database_of
 from poolapp.backends.mongodb.transactions import transaction
-from poolapp.core.lease import Lease
+from poolapp.core.lease import LastingLease, Lease
 from poolapp.core.pool import Pool
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class MongoPool(Pool["PooledMongoClient"]):
 
         ``options`` are those of the driver's ``watch()``.
         """
-        lease = WatchingLease(self, None, True, sys._getframe(1))
+        lease = LastingLease[Any](self, None, True, sys._getframe(1))
         return Changes(lease, collection, pipeline, database, resume_after, options, self._watching)
 
     def close_soon(self, timeout: float | None = None) -> asyncio.Task[None]:

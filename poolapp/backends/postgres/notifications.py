@@ -6,10 +6,10 @@ import asyncio
 import logging
 from collections import deque
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from poolapp.core.exceptions import BackendUnavailable, PoolError
-from poolapp.core.lease import Lease
+from poolapp.core.lease import LastingLease
 
 if TYPE_CHECKING:
     import asyncpg
@@ -25,14 +25,6 @@ class Notification(NamedTuple):
     pid: int
 
 
-class ListeningLease(Lease[Any]):
-    """Held for as long as somebody listens: not a leak, however old it is."""
-
-    __slots__ = ()
-
-    lasting: ClassVar[bool] = True
-
-
 class Notifications:
     """What ``pool.listen("channel", ...)`` gives: ``async with`` listens, ``async for`` reads.
 
@@ -44,7 +36,7 @@ class Notifications:
 
     def __init__(
         self,
-        lease: ListeningLease,
+        lease: LastingLease[Any],
         channels: tuple[str, ...],
         limit: int,
         listening: set[Notifications],

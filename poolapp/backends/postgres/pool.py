@@ -6,10 +6,10 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from poolapp.backends.postgres.notifications import ListeningLease, Notifications
+from poolapp.backends.postgres.notifications import Notifications
 from poolapp.backends.postgres.statements import is_clean
 from poolapp.core.exceptions import BackendUnavailable
-from poolapp.core.lease import Lease
+from poolapp.core.lease import LastingLease, Lease
 from poolapp.core.pool import Pool
 from poolapp.core.supply import describe
 
@@ -113,7 +113,7 @@ class PostgresPool(Pool["Connection"]):
     def listen(self, *channels: str, limit: int = 1000) -> Notifications:
         """``async with pool.listen("channel") as notifications: async for each in
         notifications``: see Notifications."""
-        lease = ListeningLease(self, None, False, sys._getframe(1))
+        lease = LastingLease[Any](self, None, False, sys._getframe(1))
         return Notifications(lease, channels, limit, self._listening)
 
     def close_soon(self, timeout: float | None = None) -> asyncio.Task[None]:

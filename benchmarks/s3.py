@@ -1,0 +1,138 @@
+"""S3: 100 puts of 4 KB at once, beside one shared aioboto3 client and beside a client per call; and
+how many sockets 200 tasks open.
+
+The peers are aioboto3 as its documentation has it. Ours is the same driver, told not to compute a
+CRC32 beside the SHA-256 that the signature of a server of one's own holds anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import aioboto3
+from aiobotocore.config import AioConfig
+
+from benchmarks import peers
+from benchmarks.measure import Goal, Lab, Row, ratios
+from benchmarks.observers import shipped_observers
+from poolapp import PoolConfig, pools
+from poolapp.core.config import Location
+
+SERVICES = ("s3",)
+
+AT_ONCE = 100
+SOCKETS = 10
+BODY = bytes(4096)
+BUCKET = "poolapp-benchmark"
+REGION = "us-east-1"
+
+TASKS = 200
+OPERATIONS = 5
+
+OURS = "ours"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Contestant:
+    name: str
+    label: str
+    put: Callable[[str], Awaitable[Any]]
+    """Writes BODY under a key."""
+
+    async def work(self, count: int) -> int:
+        """In batches of 100, or fewer where not even that many fit into a round."""
+        done = 0
+        while done < count:
+            batch = AT_ONCE if count >= AT_ONCE else count
+            await asyncio.gather(*(self.put(f"key{number}") for number in range(batch)))
+            done += batch
+        return done
+
+
+async def run(lab: Lab) -> None:
+    lab.report.goals["s3.put_100_vs_pooled"] = Goal(">=", 1.0)
+    lab.report.goals["sockets.200_tasks.s3"] = Goal("<=", SOCKETS)
+    async with contestants(lab.urls["s3"]) as (pool, field):
+        found = await lab.race({each.name: each.work for each in field})
+        sockets = [await _most_sockets(pool) for _ in range(lab.effort.rounds)]
+    section = lab.report.section(
+        f"{AT_ONCE} puts of {len(BODY)} bytes at once over {SOCKETS} sockets: puts per second",
+        "ours / it",
+    )
+    for each in field:
+        speeds = [1 / seconds for seconds in found[each.name]]
+        key = lab.report.add(f"s3.put_100_{each.name}_ops", speeds, "ops/s")
+        ratio = None
+        if each.name != OURS:
+            times = ratios(found[each.name], found[OURS])
+            ratio = lab.report.add(f"s3.put_100_vs_{each.name}", times, "x")
+        section.rows.append(Row(each.label, key, ratio))
+    key = lab.report.add("sockets.200_tasks.s3", sockets, "sockets")
+    section = lab.report.section(f"{TASKS} tasks, {OPERATIONS} operations each: most sockets seen")
+    section.rows.append(Row(f"poolapp, MAX_SIZE {SOCKETS}", key))
+
+
+@asynccontextmanager
+async def contestants(url: str) -> AsyncIterator[tuple[Any, list[Contestant]]]:
+    parts = urlsplit(url)
+    session = aioboto3.Session(
+        aws_access_key_id=parts.username,
+        aws_secret_access_key=parts.password,
+        region_name=REGION,
+    )
+
+    def client() -> Any:
+        endpoint = f"{parts.scheme}://{parts.hostname}:{parts.port}"
+        config = AioConfig(max_pool_connections=SOCKETS)
+        return session.client("s3", endpoint_url=endpoint, config=config)
+
+    shipped_observers()
+    async with AsyncExitStack() as stack:
+        shared = await stack.enter_async_context(client())
+        await shared.create_bucket(Bucket=BUCKET)
+        pools.register(
+            peers.ALIAS,
+            PoolConfig(
+                alias=peers.ALIAS,
+                backend="poolapp.backends.s3.S3Backend",
+                locations=(Location.parse(f"{url}/{BUCKET}?region={REGION}"),),
+                max_size=SOCKETS,
+            ),
+        )
+        stack.push_async_callback(pools.remove, peers.ALIAS)
+        pool: Any = pools[peers.ALIAS]
+
+        async def per_call(key: str) -> None:
+            async with client() as own:
+                await own.put_object(Bucket=BUCKET, Key=key, Body=BODY)
+
+        yield (
+            pool,
+            [
+                Contestant(OURS, "poolapp, pool.put", lambda key: pool.put(key, BODY)),
+                Contestant(
+                    "pooled",
+                    "one aioboto3 client",
+                    lambda key: shared.put_object(Bucket=BUCKET, Key=key, Body=BODY),
+                ),
+                Contestant("client_per_call", "an aioboto3 client per call", per_call),
+            ],
+        )
+
+
+async def _most_sockets(pool: Any) -> int:
+    most = 0
+
+    async def work(number: int) -> None:
+        nonlocal most
+        for _ in range(OPERATIONS):
+            await pool.exists(f"key{number % AT_ONCE}")
+            most = max(most, pool.stats().sockets.open)
+
+    await asyncio.gather(*(work(number) for number in range(TASKS)))
+    return most

@@ -1,0 +1,338 @@
+"""WebSockets: one upstream, whose messages go to 200 others.
+
+The ceiling is written by hand on the library: one task reads, and ``broadcast`` writes to all
+connections, without a queue for each and without waiting for any. Beside it stands what such a
+relay is when a slow reader may not harm the others: a bounded queue and a task for each.
+
+The upstream and the readers at the other end are processes of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+
+from benchmarks.measure import Goal, Lab, Row, ratios
+from benchmarks.observers import shipped_observers
+from poolapp import PoolConfig, pools
+from poolapp.core.config import Location, Options
+
+SERVICES = ()
+
+READERS = 200
+TEXT = "x" * 100
+LIMIT = 1000
+BURST = 100
+"""Messages that the upstream may be ahead, far below ``LIMIT``: all are to arrive."""
+TASKS, TURNS, SOCKETS = 200, 5, 10
+
+ALIAS = "bench-websocket"
+BACKEND = "poolapp.backends.websocket.WebSocketBackend"
+OPTIONS: dict[str, Any] = {"compression": None, "ping_interval": None}
+
+OURS, BROADCAST, QUEUES = "ours", "broadcast", "queues"
+
+
+async def run(lab: Lab) -> None:
+    goals, add = lab.report.goals, lab.report.add
+    goals["ws.fanout_vs_bare_websockets"] = Goal(">=", 0.8)
+    shipped_observers()
+    async with _upstream() as url:
+        async with _contestants(url) as field:
+            found = await lab.race({each.name: each.work for each in field})
+        sockets = await _sockets(url)
+    speeds = {name: [1 / value for value in seconds] for name, seconds in found.items()}
+    section = lab.report.section(
+        f"One upstream to {READERS} WebSockets: messages handed on per second", "of bare websockets"
+    )
+    ratio = ratios(speeds[OURS], speeds[BROADCAST])
+    section.rows.append(
+        Row(
+            "poolapp, a subscription for each",
+            add("ws.fanout_msgs_per_s", speeds[OURS], "msgs/s"),
+            add("ws.fanout_vs_bare_websockets", ratio, "of bare websockets"),
+        )
+    )
+    queues = ratios(speeds[QUEUES], speeds[BROADCAST])
+    section.rows.append(
+        Row(
+            "websockets, asyncio.Queue and task for each",
+            add("ws.fanout_queues_msgs_per_s", speeds[QUEUES], "msgs/s"),
+            add("ws.fanout_queues_vs_bare_websockets", queues, "of bare websockets"),
+        )
+    )
+    bare = add("ws.fanout_bare_msgs_per_s", speeds[BROADCAST], "msgs/s")
+    section.rows.append(Row("websockets, broadcast", bare))
+
+    goals["sockets.200_tasks.websocket"] = Goal("<=", SOCKETS)
+    section = lab.report.section(f"{TASKS} tasks ask {TURNS} times: sockets open at once")
+    key = add("sockets.200_tasks.websocket", [sockets], "sockets")
+    section.rows.append(Row(f"poolapp, MAX_SIZE {SOCKETS}", key))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Contestant:
+    name: str
+    relay: Relay
+    ask: Callable[[str], Awaitable[Any]]
+    """Sends the upstream a text, on the connection whose messages are relayed."""
+
+    async def work(self, count: int) -> int:
+        """Have each message handed on to all readers, until they are with the kernel."""
+        turns = max(1, count // READERS)
+        left = turns
+        while left:
+            burst = min(left, BURST)
+            left -= burst
+            done = self.relay.expect(burst)
+            await self.ask(f"{burst}")
+            await done
+        return turns * READERS
+
+
+class Relay:
+    """A server whose connections are told what the upstream says."""
+
+    def __init__(self) -> None:
+        self.connections: set[ServerConnection] = set()
+        self.complete = asyncio.Event()
+        self._missing = 0
+        self._done: asyncio.Future[None] | None = None
+
+    def expect(self, messages: int) -> asyncio.Future[None]:
+        self._missing = messages * READERS
+        self._done = asyncio.get_running_loop().create_future()
+        return self._done
+
+    def sent(self, count: int) -> None:
+        self._missing -= count
+        if not self._missing and self._done is not None:
+            self._done.set_result(None)
+
+    @asynccontextmanager
+    async def joined(self, connection: ServerConnection) -> AsyncIterator[None]:
+        self.connections.add(connection)
+        if len(self.connections) == READERS:
+            self.complete.set()
+        try:
+            yield
+        finally:
+            self.connections.discard(connection)
+
+
+@asynccontextmanager
+async def _contestants(url: str) -> AsyncIterator[list[Contestant]]:
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        yield [
+            await enter(_ours(url)),
+            await enter(_by_broadcast(url)),
+            await enter(_by_queues(url)),
+        ]
+
+
+@asynccontextmanager
+async def _ours(url: str) -> AsyncIterator[Contestant]:
+    relay = Relay()
+    async with _pool(url, 1) as pool:
+
+        async def handle(connection: ServerConnection) -> None:
+            async with pool.subscribe(limit=LIMIT) as messages, relay.joined(connection):
+                async for each in messages:
+                    await connection.send(each)
+                    relay.sent(1)
+
+        async with _readers(relay, handle):
+            (lease,) = pool.leases()
+            yield Contestant(OURS, relay, lease.connection.send)
+
+
+@asynccontextmanager
+async def _by_broadcast(url: str) -> AsyncIterator[Contestant]:
+    relay = Relay()
+
+    async def handle(connection: ServerConnection) -> None:
+        async with relay.joined(connection):
+            await connection.wait_closed()
+
+    async def read(upstream: ClientConnection) -> None:
+        async for each in upstream:
+            broadcast(relay.connections, each)
+            relay.sent(READERS)
+
+    async with _readers(relay, handle), _reading(url, read) as upstream:
+        yield Contestant(BROADCAST, relay, upstream.send)
+
+
+@asynccontextmanager
+async def _by_queues(url: str) -> AsyncIterator[Contestant]:
+    relay = Relay()
+    queues: set[asyncio.Queue[Any]] = set()
+
+    async def handle(connection: ServerConnection) -> None:
+        queue: asyncio.Queue[Any] = asyncio.Queue(LIMIT)
+        queues.add(queue)
+        async with relay.joined(connection):
+            while True:
+                await connection.send(await queue.get())
+                relay.sent(1)
+
+    async def read(upstream: ClientConnection) -> None:
+        async for each in upstream:
+            for queue in queues:
+                queue.put_nowait(each)
+
+    async with _readers(relay, handle), _reading(url, read) as upstream:
+        yield Contestant(QUEUES, relay, upstream.send)
+
+
+@asynccontextmanager
+async def _reading(
+    url: str, read: Callable[[ClientConnection], Awaitable[None]]
+) -> AsyncIterator[ClientConnection]:
+    async with connect(url, **OPTIONS) as upstream:
+        reading = asyncio.ensure_future(read(upstream))
+        try:
+            yield upstream
+        finally:
+            reading.cancel()
+
+
+@asynccontextmanager
+async def _pool(url: str, size: int) -> AsyncIterator[Any]:
+    config = PoolConfig(
+        alias=ALIAS,
+        backend=BACKEND,
+        locations=(Location.parse(url),),
+        options=Options(OPTIONS),
+        max_size=size,
+        acquire_timeout=60,
+    )
+    pools.register(ALIAS, config)
+    try:
+        yield pools[ALIAS]
+    finally:
+        await pools.remove(ALIAS)
+
+
+async def _sockets(url: str) -> float:
+    """How many the server saw open at once, by its own count."""
+    async with connect(url, **OPTIONS) as watching:
+        await watching.send("forget")
+        before = int(await watching.recv())
+        async with _pool(url, SOCKETS) as pool:
+
+            async def ask() -> None:
+                for _ in range(TURNS):
+                    async with pool.acquire() as connection:
+                        await connection.send("1")
+                        await connection.recv()
+
+            await asyncio.gather(*(ask() for _ in range(TASKS)))
+        await watching.send("most")
+        return float(int(await watching.recv()) - before)
+
+
+# -- the other processes ---------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.websocket", *arguments),
+        cwd=Path(__file__).parents[1],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        await process.wait()
+        process._transport.close()  # type: ignore[attr-defined]
+
+
+@asynccontextmanager
+async def _upstream() -> AsyncIterator[str]:
+    async with _process("upstream") as process:
+        assert process.stdout is not None
+        yield f"ws://127.0.0.1:{int(await process.stdout.readline())}"
+
+
+@asynccontextmanager
+async def _readers(
+    relay: Relay, handle: Callable[[ServerConnection], Awaitable[None]]
+) -> AsyncIterator[None]:
+    async def serve_one(connection: ServerConnection) -> None:
+        handling = asyncio.ensure_future(handle(connection))
+        await connection.wait_closed()
+        handling.cancel()
+
+    async with serve(serve_one, "127.0.0.1", 0, **OPTIONS) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with _process("readers", str(port)):
+            await relay.complete.wait()
+            yield
+
+
+async def upstream() -> None:
+    """Answers a number with that many messages."""
+    now = most = 0
+
+    async def handle(connection: ServerConnection) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        try:
+            async for message in connection:
+                if message == "forget":
+                    most = now
+                if message in ("forget", "most"):
+                    await connection.send(str(most))
+                else:
+                    for _ in range(int(message)):
+                        await connection.send(TEXT)
+        finally:
+            now -= 1
+
+    async with serve(handle, "127.0.0.1", 0, **OPTIONS) as server:
+        print(next(iter(server.sockets)).getsockname()[1], flush=True)
+        await server.serve_forever()
+
+
+class _Reader(asyncio.Protocol):
+    """Reads and forgets: what the other end of a WebSocket costs is not measured here."""
+
+    def __init__(self, gone: asyncio.Event) -> None:
+        self._gone = gone
+
+    def connection_made(self, transport: Any) -> None:
+        transport.write(
+            b"GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._gone.set()
+
+
+async def readers(port: int) -> None:
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for _ in range(READERS):
+        await loop.create_connection(lambda: _Reader(gone), "127.0.0.1", port)
+    await gone.wait()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "upstream":
+        asyncio.run(upstream())
+    else:
+        asyncio.run(readers(int(sys.argv[2])))

@@ -1,0 +1,335 @@
+"""The short cuts of an S3 pool: one request on whatever seat of the client is free."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from types import FrameType
+from typing import Any, BinaryIO, TypeVar
+
+from poolapp.backends.s3.upload import MIB, Source, Upload
+from poolapp.core.lease import Lease
+from poolapp.core.pool import Pool
+
+T = TypeVar("T")
+
+Answer = dict[str, Any]
+"""What the driver returns, such as ``{"ETag": '"..."', "VersionId": ...}``."""
+
+Request = Mapping[str, Any]
+"""The driver's parameters of a request, but for the bucket."""
+
+Span = tuple[int, int | None]
+
+MAX_KEYS = 1000
+"""Of one page of a listing: S3's own limit."""
+
+MAX_EXPIRES = 7 * 24 * 3600
+"""Seconds that a presigned URL may be good for: the limit of signature version 4."""
+
+_METHODS = {
+    "DELETE": "delete_object",
+    "GET": "get_object",
+    "HEAD": "head_object",
+    "PUT": "put_object",
+}
+
+
+class S3Pool(Pool[Any]):
+    """``put``, ``get``, ``stream``, ``head``, ``exists``, ``delete``, ``list``, ``upload``,
+    ``presign`` and ``presign_post``, each on a client that is borrowed for just that request.
+
+    ``bucket`` is that of LOCATION unless given; ``parameters`` are the driver's own
+    (``CacheControl="max-age=60"``). They raise what ``acquire`` raises; BackendUnavailable, caused
+    by the driver's error, when the server can't be reached or the connection is lost, so that
+    nobody knows whether a write took effect; and for whatever the server has against the request
+    the driver's ``botocore.exceptions.ClientError``. That an object is missing is only ever said by
+    the server.
+    """
+
+    crossing = ("_do",)
+
+    def _do(
+        self, frame: FrameType, operation: Callable[[Any], Awaitable[T]]
+    ) -> Coroutine[Any, Any, T]:
+        """All requests but those of ``stream`` go through here, and with ``LOOPS = "shared"`` to
+        the pool loop. ``frame`` is the caller's."""
+        return self._perform(Lease(self, None, True, frame), operation)
+
+    def _at(self, bucket: str | None, request: Request) -> dict[str, Any]:
+        """The parameters of a request, without those that are None. Called with a client in hand:
+        before that, nobody may have asked yet what LOCATION is."""
+        bucket = bucket or self.backend.bucket  # type: ignore[attr-defined]
+        if not bucket:
+            raise ValueError(
+                f"pool {self.alias!r}: LOCATION names no bucket, so each call names one: bucket=..."
+            )
+        given = {name: value for name, value in request.items() if value is not None}
+        return {"Bucket": bucket, **given}
+
+    # These are plain functions that return a coroutine, so that the frame above is the caller's,
+    # also when the coroutine is run by a task.
+
+    def put(
+        self,
+        key: str,
+        body: bytes | bytearray | memoryview | BinaryIO,
+        *,
+        bucket: str | None = None,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        if_none_match: str | None = None,
+        **parameters: Any,
+    ) -> Coroutine[Any, Any, Answer]:
+        """Write an object in one request, 5 GiB at the most; the driver's answer.
+
+        ``if_none_match="*"`` refuses to overwrite: ClientError ``PreconditionFailed``. A file is
+        read on the event loop: ``upload`` reads it elsewhere.
+        """
+        request = {
+            "Key": key,
+            "Body": _sendable(body),
+            "ContentType": content_type,
+            "Metadata": metadata,
+            "IfNoneMatch": if_none_match,
+            **parameters,
+        }
+        return self._do(sys._getframe(1), lambda s3: s3.put_object(**self._at(bucket, request)))
+
+    def get(
+        self,
+        key: str,
+        *,
+        bucket: str | None = None,
+        range: Span | None = None,  # noqa: A002 - the header's own name
+        **parameters: Any,
+    ) -> Coroutine[Any, Any, bytes]:
+        """The object's bytes, or those of a ``range``.
+
+        ``range`` is ``(start, stop)`` in bytes, without ``stop`` itself; ``(start, None)`` is all
+        from ``start`` on, ``(-count, None)`` the last ``count``. Raises ClientError ``NoSuchKey``
+        when there is no such object, ``InvalidRange`` when it ends before ``start``.
+        """
+        request = {"Key": key, "Range": _header(range), **parameters}
+
+        async def read(s3: Any) -> bytes:
+            body = (await s3.get_object(**self._at(bucket, request)))["Body"]
+            try:
+                content: bytes = await body.read()
+            finally:
+                body.close()
+            return content
+
+        return self._do(sys._getframe(1), read)
+
+    async def stream(
+        self,
+        key: str,
+        *,
+        bucket: str | None = None,
+        chunk_size: int = 256 * 1024,
+        range: Span | None = None,  # noqa: A002
+        **parameters: Any,
+    ) -> AsyncIterator[bytes]:
+        """The object in chunks of ``chunk_size`` bytes at the most, none of which is kept.
+
+        A lease is held until the iteration ends, or is left: then the connection, on which the
+        rest would still come, is dropped. Leave it for certain, and at once, with
+        ``contextlib.aclosing``. Always on the caller's own loop. Raises what ``get`` raises.
+        """
+        request = {"Key": key, "Range": _header(range), **parameters}
+        lease = Lease(self, None, True, sys._getframe(1))
+        client = await lease.__aenter__()
+        try:
+            body = (await client.get_object(**self._at(bucket, request)))["Body"]
+            try:
+                while chunk := await body.read(chunk_size):
+                    yield chunk
+            finally:
+                body.close()
+        except BaseException as error:
+            lease.release(error)
+            self._raise_if_lost(client, error)
+            raise
+        lease.release()
+
+    def head(
+        self, key: str, *, bucket: str | None = None, **parameters: Any
+    ) -> Coroutine[Any, Any, Answer | None]:
+        """What the server knows of an object (``ContentLength``, ``ContentType``, ``ETag``,
+        ``LastModified``, ``Metadata``, ...), None when it says that there is none."""
+        return self._head(sys._getframe(1), bucket, {"Key": key, **parameters})
+
+    async def _head(self, frame: FrameType, bucket: str | None, request: Request) -> Answer | None:
+        from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+
+        try:
+            answer: Answer = await self._do(
+                frame, lambda s3: s3.head_object(**self._at(bucket, request))
+            )
+        except ClientError as error:
+            # The answer to a HEAD has no body, and so no code but the status.
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
+        return answer
+
+    def exists(
+        self, key: str, *, bucket: str | None = None, **parameters: Any
+    ) -> Coroutine[Any, Any, bool]:
+        """Whether there is such an object; False only when the server says so."""
+        return self._exists(sys._getframe(1), bucket, {"Key": key, **parameters})
+
+    async def _exists(self, frame: FrameType, bucket: str | None, request: Request) -> bool:
+        return await self._head(frame, bucket, request) is not None
+
+    def delete(
+        self, key: str, *, bucket: str | None = None, **parameters: Any
+    ) -> Coroutine[Any, Any, Answer]:
+        """Delete an object; that there is none is no error to S3. The driver's answer."""
+        request = {"Key": key, **parameters}
+        return self._do(sys._getframe(1), lambda s3: s3.delete_object(**self._at(bucket, request)))
+
+    async def list(
+        self,
+        prefix: str = "",
+        *,
+        bucket: str | None = None,
+        limit: int | None = None,
+        **parameters: Any,
+    ) -> AsyncIterator[Answer]:
+        """The objects whose keys begin with exactly ``prefix``, ``limit`` at the most, in the
+        order of their keys: ``{"Key": ..., "Size": ..., "ETag": ..., "LastModified": ...}``.
+
+        ``"data/"`` is a folder's contents; ``"data"`` begins ``"data2/x"`` too. Pages of 1000 are
+        fetched as they are needed, and nothing is held between them.
+        """
+        request = {"Prefix": prefix, **parameters}
+        while limit is None or limit > 0:
+            request["MaxKeys"] = MAX_KEYS if limit is None else min(limit, MAX_KEYS)
+            page = await self._do(
+                sys._getframe(1), lambda s3: s3.list_objects_v2(**self._at(bucket, request))
+            )
+            found = page.get("Contents", ())
+            for each in found:
+                yield each
+            if limit is not None:
+                limit -= len(found)
+            if not page.get("IsTruncated"):
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def upload(
+        self,
+        key: str,
+        source: Source,
+        *,
+        bucket: str | None = None,
+        part_size: int = 8 * MIB,
+        concurrency: int = 4,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        if_none_match: str | None = None,
+        **parameters: Any,
+    ) -> Coroutine[Any, Any, Answer]:
+        """Write an object of any size, in parts; the driver's answer to the last request.
+
+        ``source`` is bytes, a binary file (read in a thread), something with an async ``read``, or
+        an async iterator of bytes. ``concurrency`` parts of ``part_size`` bytes (5 MiB at least,
+        S3's own limit) are on their way at once, each on a lease of its own, and no more than those
+        are held in memory. What fits into one part is one plain request. On an error or a cancel
+        the parts already written are removed; where even that fails, ``poolapp.s3`` logs it.
+        """
+        upload = Upload(
+            self,
+            sys._getframe(1),
+            bucket=bucket,
+            key=key,
+            parameters={"ContentType": content_type, "Metadata": metadata, **parameters},
+            if_none_match=if_none_match,
+            part_size=part_size,
+            concurrency=concurrency,
+        )
+        return upload.run(source)
+
+    def presign(
+        self,
+        method: str,
+        key: str,
+        *,
+        bucket: str | None = None,
+        expires: int = 3600,
+        **parameters: Any,
+    ) -> Coroutine[Any, Any, str]:
+        """A URL with which anybody may ``GET``, ``PUT``, ``HEAD`` or ``DELETE`` the object for
+        ``expires`` seconds (7 days at most). The server is not asked.
+
+        ``parameters`` become part of what is signed: ``ContentType="image/png"`` of a PUT,
+        ``ResponseContentDisposition="attachment"`` of a GET.
+        """
+        operation = _METHODS.get(method.upper())
+        if operation is None:
+            raise ValueError(f"a URL is signed for {', '.join(_METHODS)}, not for {method!r}")
+        seconds = _lifetime(expires)
+        request = {"Key": key, **parameters}
+        return self._do(
+            sys._getframe(1),
+            lambda s3: s3.generate_presigned_url(
+                operation, Params=self._at(bucket, request), ExpiresIn=seconds
+            ),
+        )
+
+    def presign_post(
+        self,
+        key: str,
+        *,
+        bucket: str | None = None,
+        expires: int = 3600,
+        fields: Mapping[str, str] | None = None,
+        conditions: Sequence[Any] | None = None,
+    ) -> Coroutine[Any, Any, Answer]:
+        """``{"url": ..., "fields": {...}}`` for a browser's form, whose last field is ``file``.
+
+        ``fields`` are further ones; ``conditions`` are what the form must keep to, in S3's words:
+        ``["content-length-range", 0, 10_000_000]``. The server is not asked.
+        """
+        seconds = _lifetime(expires)
+        given = dict(fields or {})
+        rules = [{name: value} for name, value in given.items()] + [*(conditions or ())]
+        return self._do(
+            sys._getframe(1),
+            lambda s3: s3.generate_presigned_post(
+                **self._at(bucket, {"Key": key}),
+                Fields=given,
+                Conditions=rules,
+                ExpiresIn=seconds,
+            ),
+        )
+
+
+def _sendable(body: Any) -> Any:
+    """The body as the driver wants it: aiohttp warns of more than 1 MiB of bytes, which it would
+    hand to the socket in one piece."""
+    if isinstance(body, memoryview):
+        body = bytes(body)
+    if isinstance(body, bytes | bytearray) and len(body) > MIB:
+        return io.BytesIO(body)
+    return body
+
+
+def _header(span: Span | None) -> str | None:
+    if span is None:
+        return None
+    start, stop = span
+    if stop is None:
+        return f"bytes={start}" if start < 0 else f"bytes={start}-"
+    if not 0 <= start < stop:
+        raise ValueError(f"a range is (start, stop) with 0 <= start < stop, not {span}")
+    return f"bytes={start}-{stop - 1}"
+
+
+def _lifetime(expires: int) -> int:
+    if not 0 < expires <= MAX_EXPIRES:
+        raise ValueError(f"a presigned URL is good for 1 to {MAX_EXPIRES} seconds, not {expires}")
+    return int(expires)
