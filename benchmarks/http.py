@@ -1,4 +1,4 @@
-"""HTTP: 32 tasks get a small answer over 10 sockets, and how many sockets 200 tasks open.
+"""HTTP: 32 tasks get a small answer over 10 sockets.
 
 The ceiling is a bare aiohttp session with the same limit. The server is a process of its own that
 answers every request alike, as fast as it can.
@@ -26,8 +26,6 @@ SERVICES = ()
 
 TASKS = 32
 CONNECTIONS = 10
-MANY_TASKS = 200
-EACH = 5
 
 BODY = b'{"id": 7, "title": "title 7", "body": "' + b"body " * 20 + b'"}'
 ANSWER = (
@@ -41,10 +39,8 @@ Get = Callable[[], Awaitable[bytes]]
 
 async def run(lab: Lab) -> None:
     lab.report.goals["http.vs_bare_session"] = Goal(">=", 0.95)
-    lab.report.goals["sockets.200_tasks.http"] = Goal("<=", CONNECTIONS)
-    with server() as (url, opened):
+    with server() as url:
         await _speed(lab, url)
-        await _sockets(lab, url, opened)
 
 
 async def _speed(lab: Lab, url: str) -> None:
@@ -65,21 +61,6 @@ async def _speed(lab: Lab, url: str) -> None:
             key = "http.vs_bare_session" if name == "poolapp" else f"http.{name}"
             ratio = lab.report.add(key, ratios(speeds[name], speeds[BARE]), "of bare")
         section.rows.append(Row(label, ops, ratio))
-
-
-async def _sockets(lab: Lab, url: str, opened: Callable[[], int]) -> None:
-    section = lab.report.section(f"{MANY_TASKS} tasks x {EACH} requests: sockets at the server")
-    async with pool_of(url, CONNECTIONS) as pool:
-
-        async def five() -> None:
-            for _ in range(EACH):
-                await pool.get("row")
-
-        before = opened()
-        await asyncio.gather(*(five() for _ in range(MANY_TASKS)))
-        count = opened() - before
-    key = lab.report.add("sockets.200_tasks.http", [count], "sockets")
-    section.rows.append(Row(f"poolapp, MAX_SIZE {CONNECTIONS}", key))
 
 
 @asynccontextmanager
@@ -157,21 +138,14 @@ async def pool_of(url: str, size: int) -> AsyncIterator[Any]:
 
 
 @contextmanager
-def server() -> Iterator[tuple[str, Callable[[], int]]]:
-    """Its URL, and what asks it how many sockets it has accepted so far."""
+def server() -> Iterator[str]:
+    """Its URL."""
     spawn = multiprocessing.get_context("spawn")
     here, there = spawn.Pipe()
     process = spawn.Process(target=serve, args=(there,), daemon=True)
     process.start()
     try:
-        port = here.recv()
-
-        def opened() -> int:
-            here.send("opened")
-            count: int = here.recv()
-            return count
-
-        yield f"http://127.0.0.1:{port}/", opened
+        yield f"http://127.0.0.1:{here.recv()}/"
     finally:
         process.terminate()
         process.join()
@@ -185,24 +159,16 @@ async def _serve(pipe: Connection) -> None:
     loop = asyncio.get_running_loop()
     listening = await loop.create_server(Answers, "127.0.0.1", 0)
     pipe.send(listening.sockets[0].getsockname()[1])
-
-    def tell() -> None:
-        pipe.recv()
-        pipe.send(Answers.accepted)
-
-    loop.add_reader(pipe.fileno(), tell)
     await listening.serve_forever()
 
 
 class Answers(asyncio.Protocol):
     """One answer for each blank line."""
 
-    accepted = 0
     transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        Answers.accepted += 1
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:

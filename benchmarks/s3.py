@@ -14,8 +14,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-import aioboto3
-from aiobotocore.config import AioConfig
+import aioboto3  # type: ignore[import-untyped]
+from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 
 from benchmarks import peers
 from benchmarks.measure import Goal, Lab, Row, ratios
@@ -48,7 +48,7 @@ class Contestant:
         """In batches of 100, or fewer where not even that many fit into a round."""
         done = 0
         while done < count:
-            batch = AT_ONCE if count >= AT_ONCE else count
+            batch = min(AT_ONCE, count)
             await asyncio.gather(*(self.put(f"key{number}") for number in range(batch)))
             done += batch
         return done

@@ -32,7 +32,6 @@ TEXT = "x" * 100
 LIMIT = 1000
 BURST = 100
 """Messages that the upstream may be ahead, far below ``LIMIT``: all are to arrive."""
-TASKS, TURNS, SOCKETS = 200, 5, 10
 
 ALIAS = "bench-websocket"
 BACKEND = "poolapp.backends.websocket.WebSocketBackend"
@@ -45,10 +44,8 @@ async def run(lab: Lab) -> None:
     goals, add = lab.report.goals, lab.report.add
     goals["ws.fanout_vs_bare_websockets"] = Goal(">=", 0.8)
     shipped_observers()
-    async with _upstream() as url:
-        async with _contestants(url) as field:
-            found = await lab.race({each.name: each.work for each in field})
-        sockets = await _sockets(url)
+    async with _upstream() as url, _contestants(url) as field:
+        found = await lab.race({each.name: each.work for each in field})
     speeds = {name: [1 / value for value in seconds] for name, seconds in found.items()}
     section = lab.report.section(
         f"One upstream to {READERS} WebSockets: messages handed on per second", "of bare websockets"
@@ -71,11 +68,6 @@ async def run(lab: Lab) -> None:
     )
     bare = add("ws.fanout_bare_msgs_per_s", speeds[BROADCAST], "msgs/s")
     section.rows.append(Row("websockets, broadcast", bare))
-
-    goals["sockets.200_tasks.websocket"] = Goal("<=", SOCKETS)
-    section = lab.report.section(f"{TASKS} tasks ask {TURNS} times: sockets open at once")
-    key = add("sockets.200_tasks.websocket", [sockets], "sockets")
-    section.rows.append(Row(f"poolapp, MAX_SIZE {SOCKETS}", key))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -223,24 +215,6 @@ async def _pool(url: str, size: int) -> AsyncIterator[Any]:
         await pools.remove(ALIAS)
 
 
-async def _sockets(url: str) -> float:
-    """How many the server saw open at once, by its own count."""
-    async with connect(url, **OPTIONS) as watching:
-        await watching.send("forget")
-        before = int(await watching.recv())
-        async with _pool(url, SOCKETS) as pool:
-
-            async def ask() -> None:
-                for _ in range(TURNS):
-                    async with pool.acquire() as connection:
-                        await connection.send("1")
-                        await connection.recv()
-
-            await asyncio.gather(*(ask() for _ in range(TASKS)))
-        await watching.send("most")
-        return float(int(await watching.recv()) - before)
-
-
 # -- the other processes ---------------------------------------------------------------------------
 
 
@@ -284,23 +258,11 @@ async def _readers(
 
 async def upstream() -> None:
     """Answers a number with that many messages."""
-    now = most = 0
 
     async def handle(connection: ServerConnection) -> None:
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
-        try:
-            async for message in connection:
-                if message == "forget":
-                    most = now
-                if message in ("forget", "most"):
-                    await connection.send(str(most))
-                else:
-                    for _ in range(int(message)):
-                        await connection.send(TEXT)
-        finally:
-            now -= 1
+        async for message in connection:
+            for _ in range(int(message)):
+                await connection.send(TEXT)
 
     async with serve(handle, "127.0.0.1", 0, **OPTIONS) as server:
         print(next(iter(server.sockets)).getsockname()[1], flush=True)

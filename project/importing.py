@@ -1,4 +1,4 @@
-"""Bring the standard library into both stores, all of it or nothing."""
+"""Bring the standard library into the stores: entries and documents all together or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ import asyncpg
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 from elasticsearch.helpers import async_streaming_bulk
 
+from project.pagecache import forget
+from project.readers import prepare_notes
 from project.search import MAPPINGS, SETTINGS, document
+from project.sources import are_stored, store_sources
 from project.stdlib import Entry
 from project.stores import INDEX, postgres, search_engine
 
@@ -28,6 +31,8 @@ BULK_SIZE: Final = 1_000
 # Any number that nothing else of this database locks.
 IMPORT_LOCK: Final = 7_095_110_001
 
+CACHED_PAGES: Final = ("/",)
+
 COLUMNS: Final = (
     "qualified_name", "name", "module", "kind", "parent", "signature", "summary", "docstring",
     "source_file", "source_line", "aliases",
@@ -39,7 +44,7 @@ class ImportFailed(Exception):
 
 
 async def is_done() -> bool:
-    """Tell whether both stores hold this interpreter's library."""
+    """Tell whether the stores hold this interpreter's library."""
     async with postgres() as connection:
         done = await connection.fetchrow(
             "SELECT interpreter, index_name, entries FROM project_import"
@@ -50,7 +55,9 @@ async def is_done() -> bool:
     async with search_engine() as client:
         if not await client.indices.exists_alias(name=INDEX, index=done["index_name"]):
             return False
-        return bool((await client.count(index=INDEX))["count"] == done["entries"])
+        if (await client.count(index=INDEX))["count"] != done["entries"]:
+            return False
+    return await are_stored()
 
 
 async def collect(progress: type_of_progress) -> list[Entry]:
@@ -91,11 +98,15 @@ async def collect(progress: type_of_progress) -> list[Entry]:
 
 
 async def store(entries: list[Entry], progress: type_of_progress) -> None:
-    """Put `entries` in place of what both stores hold; on any error both keep what they hold.
+    """Put `entries` in place of what the stores hold; on any error they keep what they hold.
 
-    The rows change in one transaction and the documents go to an index that nobody reads yet. Its
-    name is switched as the last thing before the commit.
+    The source files come first: alone they do no harm. The rows change in one transaction and the
+    documents go to an index that nobody reads yet. Its name is switched as the last thing before
+    the commit.
     """
+    files = sorted({entry.source_file for entry in entries if entry.source_file})
+    await store_sources(files, lambda done: progress("Sources", done, len(files)))
+    await prepare_notes()
     total = 2 * len(entries)
     index = f"{INDEX}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
     async with postgres() as connection, search_engine() as client, connection.transaction():
@@ -119,6 +130,7 @@ async def store(entries: list[Entry], progress: type_of_progress) -> None:
                 await client.options(ignore_status=404).indices.delete(index=index)
             raise
     await _delete_old_indexes(index)
+    await forget(*CACHED_PAGES)
 
 
 async def _store_rows(connection: asyncpg.Connection, entries: list[Entry]) -> None:

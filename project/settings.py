@@ -40,6 +40,7 @@ INSTALLED_APPS = [
 
 # All but our own are needed by the admin only.
 MIDDLEWARE = [
+    "poolapp.middleware.holders",
     "django.middleware.security.SecurityMiddleware",
     "project.middleware.content_security_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -88,6 +89,22 @@ def _database(url: str) -> dict[str, Any]:
     }
 
 
+def _without_user(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _named(url: str, database: str) -> str:
+    """The URL of a server with a database's name; the user's own name and password stay."""
+    parts = urlsplit(url)
+    if parts.path.strip("/"):
+        return url
+    query = parts.query or ("authSource=admin" if parts.username else "")
+    return parts._replace(path=f"/{database}", query=query).geturl()
+
+
+S3 = SERVERS.get("s3", "http://127.0.0.1:8333")
+FEED = SERVERS.get("feed", "ws://127.0.0.1:8765/")
 DATABASES = {
     "default": _database(SERVERS.get("postgres", "postgresql://postgres@127.0.0.1:5432/postgres"))
 }
@@ -104,6 +121,40 @@ POOLS = {
         "LOCATION": [SERVERS.get("elasticsearch", "http://127.0.0.1:9200")],
         "MAX_SIZE": 50,
     },
+    "media": {
+        "BACKEND": "poolapp.backends.s3.S3Backend",
+        "LOCATION": f"{S3}/stdlib?region=us-east-1",
+        "MAX_SIZE": 20,
+    },
+    "web": {
+        "BACKEND": "poolapp.backends.http.HttpBackend",
+        "LOCATION": _without_user(S3),
+        "MAX_SIZE": 20,
+    },
+    "cache": {
+        "BACKEND": "poolapp.backends.redis.RedisBackend",
+        "LOCATION": SERVERS.get("redis", "redis://127.0.0.1:6379/0"),
+        "MAX_SIZE": 20,
+    },
+    "live": {
+        "BACKEND": "poolapp.backends.websocket.WebSocketBackend",
+        "LOCATION": FEED,
+        "MAX_SIZE": 2,
+    },
+    "announce": {
+        "BACKEND": "poolapp.backends.websocket.WebSocketBackend",
+        "LOCATION": f"{FEED}publish",
+        "MAX_SIZE": 2,
+    },
+    "notes": {
+        "BACKEND": "poolapp.backends.mongodb.MongoBackend",
+        "LOCATION": _named(SERVERS.get("mongodb", "mongodb://127.0.0.1:27017"), "stdlib"),
+        "MAX_SIZE": 10,
+    },
+}
+
+CACHES = {
+    "default": {"BACKEND": "poolapp.cache.RedisCache", "LOCATION": "cache", "KEY_PREFIX": "stdlib"}
 }
 
 # --- the rest ------------------------------------------------------------------------------------

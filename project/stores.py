@@ -1,15 +1,18 @@
-"""The two stores the pages read, through poolapp, and the one error they raise."""
+"""Where the pages read, through poolapp, and the one error they get when that can't answer."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import asyncpg
 import elasticsearch
 
 from poolapp import CircuitOpen, PoolError, pools
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +50,7 @@ async def postgres() -> AsyncIterator[asyncpg.Connection]:
         asyncpg.OperatorInterventionError,
         asyncpg.InsufficientResourcesError,
     ) as error:
-        raise _unavailable("PostgreSQL", error) from error
+        raise unavailable("PostgreSQL", error) from error
 
 
 @asynccontextmanager
@@ -63,13 +66,22 @@ async def search_engine() -> AsyncIterator[elasticsearch.AsyncElasticsearch]:
     except elasticsearch.ApiError as error:
         if error.status_code != 429 and error.status_code < 500:
             raise
-        raise _unavailable("Elasticsearch", error) from error
+        raise unavailable("Elasticsearch", error) from error
     except (PoolError, OSError, elasticsearch.TransportError) as error:
-        raise _unavailable("Elasticsearch", error) from error
+        raise unavailable("Elasticsearch", error) from error
 
 
-def _unavailable(service: str, error: Exception) -> StoreUnavailable:
+def unavailable(service: str, error: Exception) -> StoreUnavailable:
+    """What to raise for a store's error, which is logged."""
     logger.warning("%s is unavailable: %s", service, error)
     if isinstance(error, CircuitOpen):
         return StoreUnavailable(service, retry_after=error.retry_after)
     return StoreUnavailable(service)
+
+
+async def or_none(part: Coroutine[Any, Any, T]) -> T | None:
+    """A part of a page that can do without it; None while its store is out."""
+    try:
+        return await part
+    except StoreUnavailable:
+        return None

@@ -21,7 +21,6 @@ from rich.table import Table
 from project.keyfile import read_or_create
 
 HOST: Final = "127.0.0.1"
-SERVICES: Final = ("postgres", "elasticsearch")
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Daphne gives open requests 10 seconds.
 STOP_TIMEOUT: Final = 15.0
@@ -86,7 +85,7 @@ class Demo:
 
     async def _prepare(self) -> None:
         steps = (
-            ("Starting PostgreSQL and Elasticsearch", ("devservices", "up", *SERVICES)),
+            ("Starting the servers", ("devservices", "up")),
             ("Migrating the database", ("migrate", "--verbosity=0")),
             ("Importing the standard library", ("import_stdlib",)),
             ("Preparing the administrator", ("ensure_admin", str(self._password_file))),

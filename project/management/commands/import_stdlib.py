@@ -1,4 +1,4 @@
-"""`manage.py import_stdlib`: fill both stores with this interpreter's library."""
+"""`manage.py import_stdlib`: fill the stores with this interpreter's library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from project.stores import StoreUnavailable
 
 
 class Command(BaseCommand):
-    help = "Import the standard library of this interpreter into PostgreSQL and Elasticsearch."
+    help = "Import the standard library of this interpreter into PostgreSQL, Elasticsearch and S3."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -49,7 +49,7 @@ class Command(BaseCommand):
 
 
 class _Bars:
-    """Two bars on a terminal; elsewhere one plain line when each step is finished."""
+    """Bars on a terminal; elsewhere one plain line when each step is finished."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -62,7 +62,8 @@ class _Bars:
             disable=not console.is_terminal,
         )
         self._tasks = {
-            step: self._bars.add_task(step, total=None) for step in ("Collecting", "Storing")
+            step: self._bars.add_task(step, total=None)
+            for step in ("Collecting", "Sources", "Storing")
         }
 
     def __enter__(self) -> Self:
