@@ -110,6 +110,9 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# What a page can do without is not waited for as long as PostgreSQL is.
+PATIENCE = {"ACQUIRE_TIMEOUT": 2, "CONNECT_TIMEOUT": 2}
+
 POOLS = {
     "default": {
         "BACKEND": "poolapp.backends.postgres.PostgresBackend",
@@ -124,31 +127,37 @@ POOLS = {
     "media": {
         "BACKEND": "poolapp.backends.s3.S3Backend",
         "LOCATION": f"{S3}/stdlib?region=us-east-1",
+        **PATIENCE,
         "MAX_SIZE": 20,
     },
     "web": {
         "BACKEND": "poolapp.backends.http.HttpBackend",
         "LOCATION": _without_user(S3),
+        **PATIENCE,
         "MAX_SIZE": 20,
     },
     "cache": {
         "BACKEND": "poolapp.backends.redis.RedisBackend",
         "LOCATION": SERVERS.get("redis", "redis://127.0.0.1:6379/0"),
+        **PATIENCE,
         "MAX_SIZE": 20,
     },
     "live": {
         "BACKEND": "poolapp.backends.websocket.WebSocketBackend",
         "LOCATION": FEED,
+        **PATIENCE,
         "MAX_SIZE": 2,
     },
     "announce": {
         "BACKEND": "poolapp.backends.websocket.WebSocketBackend",
         "LOCATION": f"{FEED}publish",
+        **PATIENCE,
         "MAX_SIZE": 2,
     },
     "notes": {
         "BACKEND": "poolapp.backends.mongodb.MongoBackend",
         "LOCATION": _named(SERVERS.get("mongodb", "mongodb://127.0.0.1:27017"), "stdlib"),
+        **PATIENCE,
         "MAX_SIZE": 10,
     },
 }
