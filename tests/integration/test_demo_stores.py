@@ -54,11 +54,11 @@ class TestSource:
     def test_the_whole_file_opens_by_its_signed_address_and_no_other(
         self, browser: httpx.Client
     ) -> None:
-        page = browser.get("/entry/bisect.bisect_left/")
+        page = browser.get("/entry/textwrap.dedent/")
         address = re.search(r'href="([^"]+)" rel="noopener">Open the whole file', page.text)
         assert address is not None
         url = html.unescape(address[1])
-        assert httpx.get(url, trust_env=False).text == (ROOT / "bisect.py").read_text()
+        assert httpx.get(url, trust_env=False).text == (ROOT / "textwrap.py").read_text()
         assert httpx.get(url.partition("?")[0], trust_env=False).status_code == 403
 
     def test_what_is_written_in_c_has_none(self, browser: httpx.Client) -> None:
