@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_PORT ?= 8000
 ONLY ?=
+# Most tests wait for a server or a process.
+WORKERS ?= 3
 
 .PHONY: help setup demo test check bench lock clean
 
@@ -21,8 +23,8 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 demo: setup  ## the demo site on real servers, at DEMO_PORT
 	@exec $(BIN)/python manage.py demo --port $(DEMO_PORT)
 
-test: check  ## the checks, then every test
-	$(BIN)/python -X dev -m pytest tests
+test: check  ## the checks, then every test, on WORKERS processes
+	$(BIN)/python -X dev -m pytest -n $(WORKERS) tests
 
 check: setup  ## formatting, lint, types, and the direction of the imports
 	$(BIN)/ruff format --check .

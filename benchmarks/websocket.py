@@ -48,22 +48,22 @@ async def run(lab: Lab) -> None:
         found = await lab.race({each.name: each.work for each in field})
     speeds = {name: [1 / value for value in seconds] for name, seconds in found.items()}
     section = lab.report.section(
-        f"One upstream to {READERS} WebSockets: messages handed on per second", "of bare websockets"
+        f"One upstream to {READERS} WebSockets: messages handed on per second", "of bare"
     )
     ratio = ratios(speeds[OURS], speeds[BROADCAST])
     section.rows.append(
         Row(
-            "poolapp, a subscription for each",
+            "poolapp, a subscription each",
             add("ws.fanout_msgs_per_s", speeds[OURS], "msgs/s"),
-            add("ws.fanout_vs_bare_websockets", ratio, "of bare websockets"),
+            add("ws.fanout_vs_bare_websockets", ratio, "of bare"),
         )
     )
     queues = ratios(speeds[QUEUES], speeds[BROADCAST])
     section.rows.append(
         Row(
-            "websockets, asyncio.Queue and task for each",
+            "websockets, a queue and a task each",
             add("ws.fanout_queues_msgs_per_s", speeds[QUEUES], "msgs/s"),
-            add("ws.fanout_queues_vs_bare_websockets", queues, "of bare websockets"),
+            add("ws.fanout_queues_vs_bare_websockets", queues, "of bare"),
         )
     )
     bare = add("ws.fanout_bare_msgs_per_s", speeds[BROADCAST], "msgs/s")

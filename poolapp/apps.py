@@ -7,7 +7,13 @@ from django.core.checks import register
 from django.core.signals import setting_changed
 
 from poolapp import conf, integrations, monitoring
-from poolapp.checks import check_exposures, check_lifespan, check_pools
+from poolapp.checks import (
+    check_exposures,
+    check_fleet,
+    check_lifespan,
+    check_limits,
+    check_pools,
+)
 
 
 class PoolsConfig(AppConfig):
@@ -20,6 +26,8 @@ class PoolsConfig(AppConfig):
             monitoring.listen()
         integrations.connect()
         register(check_pools, "poolapp")
+        register(check_fleet, "poolapp")
         register(check_exposures, "poolapp", deploy=True)
         register(check_lifespan, "poolapp", deploy=True)
+        register(check_limits, "poolapp", deploy=True)
         setting_changed.connect(conf.on_setting_changed, dispatch_uid="poolapp.conf")

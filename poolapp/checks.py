@@ -1,6 +1,7 @@
 """Django's system checks: of ``POOLS``, every fault at once, each with a hint, nothing connects;
-and, for ``check --deploy``, whether the way to the servers is safe, and whether the pools are told
-of the server's end."""
+whether the fleet has a place to meet; and, for ``check --deploy``, whether the way to the servers
+is safe, whether the pools are told of the server's end, and whether the fleet may open more
+connections than the servers let in."""
 
 from __future__ import annotations
 
@@ -17,6 +18,11 @@ from django.utils.module_loading import import_string
 from poolapp import conf
 from poolapp.asgi import PoolLifespan
 from poolapp.conf.database import CHANGES_THE_SESSION, DatabaseLocation
+from poolapp.conf.wrong import nearest
+from poolapp.core.exceptions import PoolError
+from poolapp.core.registry import pools
+from poolapp.monitoring import fleet
+from poolapp.monitoring.fleet.place import place
 
 
 def check_pools(
@@ -48,6 +54,73 @@ def check_exposures(
         _message(fault)
         for config in declared.configs.values()
         for fault in conf.exposures(config, declared)
+    ]
+
+
+def check_fleet(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Whether the fleet can meet where ``POOLAPP`` says, and whether ``FLEET_MAX`` has a fleet."""
+    where = place()
+    if where is None:
+        return [
+            CheckWarning(
+                f"POOLS[{alias!r}]['FLEET_MAX'] limits nothing: no fleet is configured.",
+                hint="Name a Redis of POOLS for the workers to meet at: "
+                "POOLAPP = {'FLEET': 'cache'}.",
+                obj="POOLAPP",
+                id="poolapp.W008",
+            )
+            for alias in pools
+            if pools.config(alias).fleet_max is not None
+        ]
+    if where.alias in pools.faults:
+        return []  # told by check_pools
+    if where.alias not in pools:
+        return [_no_meeting(where.alias, "names no pool", nearest(where.alias, list(pools)))]
+    config = pools.config(where.alias)
+    try:
+        kind = import_string(config.backend).pool_class
+    except (AttributeError, ImportError):
+        kind = None
+    if hasattr(kind, "execute") and hasattr(kind, "publish"):
+        return []
+    return [_no_meeting(where.alias, "is no Redis", "The workers meet at a Redis or Valkey.")]
+
+
+def _no_meeting(alias: str, what: str, hint: str) -> CheckMessage:
+    return Error(
+        f"POOLAPP['FLEET'] is {alias!r}, which {what}.",
+        hint=hint.replace("The keys are", "POOLS has"),
+        obj="POOLAPP",
+        id="poolapp.E013",
+    )
+
+
+def check_limits(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """For ``check --deploy``: whether the workers that run may open more connections than a server
+    lets in.
+
+    It asks the fleet's Redis, for two seconds at the most, and says nothing when there is none.
+    """
+    if place() is None:
+        return []
+    try:
+        found = pools.run(fleet.read)
+    except PoolError:  # a loop runs here
+        return []
+    return [
+        CheckWarning(
+            f"The pools {', '.join(map(repr, each.aliases))} are too large: {each.sentence}",
+            hint="Lower MAX_SIZE, set FLEET_MAX, start fewer workers, or have the server let in "
+            "more.",
+            obj="POOLS",
+            id="poolapp.W007",
+        )
+        for each in found.limits
+        if each.exceeded
     ]
 
 

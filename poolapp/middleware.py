@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import ResolverMatch
 from django.utils.decorators import sync_and_async_middleware
 
 from poolapp.core.work import working
@@ -24,31 +25,41 @@ def holders(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest
     if iscoroutinefunction(get_response):
 
         async def name_async(request: HttpRequest) -> HttpResponseBase:
-            with working("view", _Route(request)):
-                answer: Awaitable[HttpResponseBase] = get_response(request)
-                return await answer
+            route = _Route(request)
+            with working("view", route):
+                try:
+                    answer: Awaitable[HttpResponseBase] = get_response(request)
+                    return await answer
+                finally:
+                    route.match = request.resolver_match
 
         return name_async
 
     def name(request: HttpRequest) -> HttpResponseBase:
-        with working("view", _Route(request)):
-            response: HttpResponseBase = get_response(request)
-            return response
+        route = _Route(request)
+        with working("view", route):
+            try:
+                response: HttpResponseBase = get_response(request)
+                return response
+            finally:
+                route.match = request.resolver_match
 
     return name
 
 
 class _Route:
     """The name of a request's route, known once Django has resolved it. It keeps no request alive:
-    what a view has started may go on for long."""
+    what a view has started, or leaks, may go on for long."""
 
-    __slots__ = ("_line", "_request")
+    __slots__ = ("_line", "_request", "match")
 
     def __init__(self, request: HttpRequest) -> None:
         self._line = f"{request.method} {request.path}"
         self._request = weakref.ref(request)
+        self.match: ResolverMatch | None = None
+        """When the request is over."""
 
     def __call__(self) -> str:
         request = self._request()
-        match = None if request is None else request.resolver_match
+        match = self.match if request is None else request.resolver_match
         return self._line if match is None else f"{match.view_name} ({self._line})"

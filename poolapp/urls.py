@@ -11,4 +11,5 @@ app_name = "poolapp"
 urlpatterns = [
     path("health/live", views.live, name="live"),
     path("health/ready", views.ready, name="ready"),
+    path("health/fleet", views.whole, name="fleet"),
 ]

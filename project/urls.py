@@ -14,5 +14,6 @@ urlpatterns = [
     path("entry/<str:qualified_name>/", entry.entry, name="entry"),
     path("entry/<str:qualified_name>/notes", entry.note, name="note"),
     path("pools/", include("poolapp.urls")),
+    path("", include("django_prometheus.urls")),  # /metrics
     path("admin/", admin.site.urls),
 ]

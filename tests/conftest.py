@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import asyncpg
+import hypothesis
 import pytest
 
 from poolapp.devservices.services import all_services
@@ -13,6 +14,12 @@ from tests.demo_process import DemoProcess, discard, processes_of
 from tests.servers import SESSION, PostgresServer, Session
 
 _numbers = itertools.count(1)
+
+# No test is timed: the machine has other work as well.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_configure() -> None:

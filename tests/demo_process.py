@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from poolapp.devservices.ports import free_port
 
 PROJECT = Path(__file__).resolve().parent.parent
 READY = "Ctrl-C stops everything."
@@ -23,12 +24,6 @@ SERVER_VARIABLES = (
     "POOLAPP_MONGODB_URL",
     "POOLAPP_FEED_URL",
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class DemoProcess:

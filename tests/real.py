@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Self
@@ -65,13 +66,19 @@ async def elasticsearch_client(*urls: str, **settings: Any) -> AsyncIterator[Any
         yield es
 
 
-async def eventually(question: Callable[[], Awaitable[Any]], *, within: float = 10.0) -> Any:
+async def eventually(question: Callable[[], Awaitable[Any]], *, within: float = 30.0) -> Any:
     """Ask until the answer is true: for what a server does in its own time, such as noticing
     that a client has gone."""
     async with asyncio.timeout(within):
         while not (answer := await question()):  # noqa: ASYNC110 - a server rings no bell
             await asyncio.sleep(0.01)
     return answer
+
+
+def complaints_in(text: str) -> str:
+    """What a process wrote to stderr, but for how long a callback took on a busy machine, which
+    asyncio tells in its debug mode."""
+    return re.sub(r"^Executing .* took \d+\.\d+ seconds\n", "", text, flags=re.MULTILINE)
 
 
 async def sessions(admin: Any, name: str) -> list[int]:

@@ -2,7 +2,7 @@
 
 It has to come that early because pytest-django reads the settings before any conftest is read, and
 the settings need the servers' URLs. A session of unit tests only starts nothing. A service whose
-`POOLAPP_<NAME>_URL` is set already is not started.
+`POOLAPP_<NAME>_URL` is set already is not started. Each worker of `-n` has servers of its own.
 """
 
 import fcntl
@@ -18,6 +18,7 @@ import pytest
 
 from poolapp.devservices import DevServiceError, Supervisor
 from poolapp.devservices.services import Postgres
+from tests.workers import is_controller
 
 _PREFIX = f"poolapp-tests-{os.geteuid()}-"
 _MEMORY = Path("/dev/shm")
@@ -144,6 +145,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
 
 
 def _needs_servers(config: pytest.Config) -> bool:
+    if is_controller(config):
+        return False
     options = config.known_args_namespace
     if any(getattr(options, name, False) for name in _IDLE_OPTIONS):
         return False

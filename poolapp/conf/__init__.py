@@ -36,12 +36,17 @@ __all__ = [
 FILE = "POOLAPP_FILE"
 """The environment variable that takes the place of ``POOLAPP["FILE"]``."""
 
-_OWN_KEYS = ("FILE", "FLEET", "FLEET_NAME")
+_OWN_KEYS = ("FILE", "FLEET", "FLEET_NAME", "OTEL", "TRACE")
 """Of the setting ``POOLAPP``."""
 
 _TEXTS = {
     "FLEET": "It names the alias of a Redis pool.",
     "FLEET_NAME": "It sets fleets apart that share one Redis.",
+}
+
+_FLAGS = {
+    "OTEL": "False: OpenTelemetry is given no metrics.",
+    "TRACE": "True: OpenTelemetry is given a span for each connect, and for each wait.",
 }
 
 
@@ -79,6 +84,11 @@ def _own_faults() -> list[Fault]:
         _own_fault(f"POOLAPP[{key!r}]", f"must be a text, not {shown(own[key])}", hint)
         for key, hint in _TEXTS.items()
         if not isinstance(own.get(key, ""), str)
+    ]
+    faults += [
+        _own_fault(f"POOLAPP[{key!r}]", f"must be True or False, not {shown(own[key])}", hint)
+        for key, hint in _FLAGS.items()
+        if not isinstance(own.get(key, False), bool)
     ]
     path = own.get("FILE", "")
     if path is not None and not isinstance(path, str | Path):

@@ -257,6 +257,11 @@ RULES: dict[str, Rule] = {
         seconds(zero=False, or_none=True),
         "Times are seconds, as in 5 or 0.5; None: health is judged without probes.",
     ),
+    "FLEET_MAX": Rule(
+        "fleet_max",
+        whole(1, or_none=True),
+        "It counts the connections of all worker processes together; None sets no limit.",
+    ),
     "OPTIONS": Rule("options", options, "It is handed to the driver as it is.", written.mapping),
 }
 

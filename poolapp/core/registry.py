@@ -78,6 +78,7 @@ class Registry:
         self._loops: dict[asyncio.AbstractEventLoop, dict[str, Pool[Any]]] = {}
         self._guards: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
         self._home = Home()
+        self._companions: list[Callable[[], Awaitable[None]]] = []
         self._inherited: list[object] = []
         self._lock = threading.RLock()
         atexit.register(self.close_at_exit)
@@ -405,7 +406,15 @@ class Registry:
     async def close_all(self, *, timeout: float | None = None) -> None:
         """Close every pool of the process, each on its own loop; aliases stay registered."""
         self._sweep()
-        await self._close(self.all(initialized_only=True), timeout=timeout)
+        await asyncio.gather(
+            self._close(self.all(initialized_only=True), timeout=timeout),
+            *(leave() for leave in self._companions),
+        )
+
+    def on_close(self, leave: Callable[[], Awaitable[None]]) -> None:
+        """Have an async function called whenever all pools are closed, beside that, on whatever
+        loop it is. It must not raise."""
+        self._companions.append(leave)
 
     async def _close(self, pools: list[Pool[Any]], *, timeout: float | None = None) -> None:
         here = get_running_loop()

@@ -1,16 +1,27 @@
-"""What listens to the pools: logging, Django signals, health, metrics. The core knows none of it."""
+"""What listens to the pools: logging, Django signals, health, metrics, the fleet. The core knows
+none of it."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
+from django.conf import settings
+
 from poolapp.core.events import Observer
 from poolapp.core.registry import pools
 from poolapp.monitoring.bridge import SignalBridge
+from poolapp.monitoring.fleet import fleet as the_fleet
 from poolapp.monitoring.health import monitor
 from poolapp.monitoring.log import LogObserver
 
-_LISTENERS = (LogObserver(), SignalBridge(), monitor.rates, monitor.prober)
+_LISTENERS = (
+    LogObserver(),
+    SignalBridge(),
+    monitor.rates,
+    monitor.prober,
+    monitor.history,
+    the_fleet.member,
+)
 
 
 def listen() -> None:
@@ -27,4 +38,15 @@ def _exporters() -> list[Observer]:
 
         prometheus.register()
         found.append(prometheus.metrics)
+    if find_spec("opentelemetry") is not None and find_spec("opentelemetry.metrics") is not None:
+        own = getattr(settings, "POOLAPP", None)
+        wants = own if isinstance(own, dict) else {}
+        if wants.get("OTEL", True) is not False:
+            from poolapp.monitoring import otel
+
+            found.append(otel.instruments)
+        if wants.get("TRACE", False) is True:
+            from poolapp.monitoring import tracing
+
+            found.append(tracing.spans)
     return found

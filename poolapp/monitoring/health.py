@@ -6,12 +6,14 @@ import asyncio
 import dataclasses
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from poolapp.core.exceptions import ConfigurationError
 from poolapp.core.registry import Registry, pools
 from poolapp.core.stats import PoolStats
+from poolapp.monitoring.history import History
 from poolapp.monitoring.probe import Probe, Prober, Status
 from poolapp.monitoring.rates import ErrorRates, Tally
 
@@ -120,6 +122,7 @@ class Monitor:
         self.registry = registry
         self.rates = ErrorRates(clock)
         self.prober = Prober(clock)
+        self.history = History(clock)
         self.worries: list[Callable[[str], Sequence[tuple[Status, str]]]] = []
         """What others know of an alias: quick functions, called from any thread."""
 
@@ -146,9 +149,7 @@ class Monitor:
         probe = await self.prober.probe(pool) if probing else None
         return self._judged(alias, None, probe)
 
-    def _judged(
-        self, alias: str, found: Sequence[PoolStats] | None, probe: Probe | None
-    ) -> Health:
+    def _judged(self, alias: str, found: Sequence[PoolStats] | None, probe: Probe | None) -> Health:
         if found is None:
             pools = self.registry.all(initialized_only=True)
             found = [pool.stats() for pool in pools if pool.alias == alias]
@@ -168,6 +169,20 @@ def _misconfigured(alias: str, fault: str) -> Health:
     )
 
 
+def joined(verdicts: Sequence[Health]) -> Health:
+    """The verdicts of several processes on one alias as one: the worst, with each reason once."""
+    count = Counter(reason for each in verdicts for reason in each.reasons)
+    worst = max(verdicts, key=lambda each: SEVERITY[each.status])
+    everybody = len(verdicts)
+    reasons = [
+        reason
+        if count[reason] == everybody
+        else f"{reason.rstrip('.')}, in {count[reason]} of {everybody} workers."
+        for reason in sorted(count, key=lambda each: each not in worst.reasons)
+    ]
+    return dataclasses.replace(worst, reasons=tuple(reasons))
+
+
 def overall(verdicts: Sequence[Health]) -> Status:
     """The worst of them; healthy when there is none."""
     return max((each.status for each in verdicts), key=SEVERITY.__getitem__, default="healthy")
@@ -177,3 +192,4 @@ monitor = Monitor(pools)
 """The process's own."""
 
 os.register_at_fork(after_in_child=monitor.rates.forget)
+os.register_at_fork(after_in_child=monitor.history.forget)

@@ -14,7 +14,7 @@ import functools
 import os
 import threading
 from collections import Counter as Counts
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -24,6 +24,7 @@ from poolapp.core.config import PoolConfig
 from poolapp.core.events import Observer
 from poolapp.core.pool import Pool
 from poolapp.core.stats import BOUNDS, PoolStats
+from poolapp.monitoring.fleet import fleet
 from poolapp.monitoring.health import SEVERITY, Monitor, monitor
 
 PERIOD = 5.0
@@ -82,8 +83,11 @@ class _Counted:
 class PoolMetrics(Observer):
     """A collector for one registry, and the observer that fills it."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Monitor, limits: Callable[[], Mapping[str, int]] = dict) -> None:
+        """``limits`` tells for each alias how many connections its server lets in, where that is
+        known."""
         self._monitor = monitor
+        self._limits = limits
         self._lock = threading.Lock()
         self._carried: dict[Pool[Any], _Counted] = {}
         self._acquired: Counts[str] = Counts()
@@ -94,6 +98,9 @@ class PoolMetrics(Observer):
         self._idle = self._gauge("idle_connections", "Connections, or seats, that lie idle")
         self._total = self._gauge("total_connections", "Connections, or seats, that are open")
         self._max = self._gauge("max_connections", "MAX_SIZE, over all processes")
+        self._server_limit = self._gauge(
+            "server_limit", "Connections that the alias's server lets in, from all", "livemax"
+        )
         self._waiting = self._gauge("waiting", "Acquires that queue now")
         self._failed = self._gauge("failed_connections", "Connects that failed, since the start")
         self._error_rate = self._gauge(
@@ -210,6 +217,9 @@ class PoolMetrics(Observer):
         self._idle.labels(*labels).set(sum(each.idle for each in stats))
         self._total.labels(*labels).set(sum(each.size for each in stats))
         self._max.labels(*labels).set(config.max_size)
+        limit = self._limits().get(config.alias)
+        if limit is not None:
+            self._server_limit.labels(*labels).set(limit)
         self._waiting.labels(*labels).set(sum(each.waiting for each in stats))
         self._breaker.labels(*labels).set(any(each.breaker_open for each in stats))
         self._error_rate.labels(*labels).set(self._monitor.rates.of(config.alias).rate)
@@ -236,7 +246,7 @@ def _many_processes() -> bool:
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ or "prometheus_multiproc_dir" in os.environ
 
 
-metrics = PoolMetrics(monitor)
+metrics = PoolMetrics(monitor, lambda: fleet.member.limits.known)
 """The process's own."""
 
 

@@ -1,28 +1,30 @@
-"""What the admin's page of the pools shows."""
+"""What the admin's pages of the pools show."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import template
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import AnonymousUser
 
-from poolapp import conf
+from poolapp import conf, pages
 from poolapp.conf import Effective
 from poolapp.core.exceptions import ConfigurationError
 from poolapp.monitoring import words
-from poolapp.monitoring.health import monitor
-from poolapp.monitoring.picture import ProcessPicture, take
 
 register = template.Library()
 
 
 @register.simple_tag(takes_context=True)
-def process_picture(context: template.Context) -> ProcessPicture | None:
-    """The pools of this process; None for who may not see them."""
-    user: Any = getattr(context.get("request"), "user", None) or AnonymousUser()
-    allowed = user.has_perm("poolapp.view_pool") or user.has_perm("poolapp.change_pool")
-    return take(monitor) if user.is_active and user.is_staff and allowed else None
+def may_see_pools(context: template.Context) -> bool:
+    return pages.may_see(getattr(context.get("request"), "user", None) or AnonymousUser())
+
+
+@register.simple_tag
+def overview() -> dict[str, Any]:
+    """All pools of all workers, as ``pages.context`` has them."""
+    return pages.context(pages.found())
 
 
 @register.simple_tag
@@ -37,3 +39,9 @@ def settings_of(alias: str) -> list[Effective]:
 @register.filter
 def duration(seconds: float) -> str:
     return words.duration(seconds)
+
+
+@register.filter
+def admin_quote(alias: str) -> Any:
+    """As the admin's addresses have it."""
+    return quote(alias)

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.browser import chromium
-from tests.demo_process import DemoProcess, discard
+from tests.demo_process import DemoProcess
 
 pytestmark = pytest.mark.timeout(180)
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser
-
-
-@pytest.fixture(scope="module")
-def demo(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
-    folder: Path = tmp_path_factory.mktemp("demo")
-    demo = DemoProcess(folder)
-    try:
-        demo.wait_until_ready()
-        yield demo
-    finally:
-        demo.stop()
-        discard(folder)
 
 
 @pytest.fixture

@@ -51,12 +51,14 @@ def used_folder(first_run: DemoProcess) -> Path:
     return first_run.folder
 
 
-async def test_a_thousand_requests_use_ten_connections_and_sigterm_leaves_nothing(
-    used_folder: Path,
+async def test_a_second_run_keeps_the_data_bears_a_crowd_and_leaves_nothing_at_sigterm(
+    first_run: DemoProcess,
 ) -> None:
-    folder = used_folder
+    """A thousand requests use ten connections; the password of the first run opens the admin."""
+    folder = first_run.folder
     demo = await asyncio.to_thread(start, folder)
     try:
+        title = await log_in(demo)
         watcher = await asyncpg.connect(devservices(folder, "urls")["postgres"])
         try:
             statuses, most = await crowd(demo.url, watcher)
@@ -65,6 +67,9 @@ async def test_a_thousand_requests_use_ten_connections_and_sigterm_leaves_nothin
     finally:
         code = await asyncio.to_thread(demo.stop, signal.SIGTERM)
 
+    assert any("imported already" in line for line in demo.output)
+    assert password_in(demo.output) == password_in(first_run.output)
+    assert "Select entry to view" in title
     assert statuses == {200}
     assert 1 <= most <= 10
     assert code == 0, "\n".join(demo.output)
@@ -126,20 +131,6 @@ def test_it_prints_addresses_and_a_login_whose_password_is_kept_private(
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 
 
-async def test_a_second_run_keeps_the_data_and_the_password_which_opens_the_admin(
-    first_run: DemoProcess,
-) -> None:
-    demo = await asyncio.to_thread(start, first_run.folder)
-    try:
-        title = await log_in(demo)
-    finally:
-        await asyncio.to_thread(demo.stop)
-
-    assert any("imported already" in line for line in demo.output)
-    assert password_in(demo.output) == password_in(first_run.output)
-    assert "Select entry to view" in title
-
-
 def password_in(lines: list[str]) -> str:
     found = re.search(r"Password\s+(\S+)", "\n".join(lines))
     assert found is not None
@@ -181,12 +172,19 @@ def test_no_secret_is_in_the_logs(first_run: DemoProcess) -> None:
         ("Migrating", signal.SIGINT),
         ("Importing", signal.SIGTERM),
         ("Importing", signal.SIGHUP),
-        ("Preparing the administrator", signal.SIGINT),
     ],
 )
 def test_a_signal_at_any_stage_ends_it_cleanly(
     folder: Path, stage: str, number: signal.Signals
 ) -> None:
+    ends_cleanly(folder, stage, number)
+
+
+def test_a_signal_at_the_last_stage_ends_it_cleanly(used_folder: Path) -> None:
+    ends_cleanly(used_folder, "Preparing the administrator", signal.SIGINT)
+
+
+def ends_cleanly(folder: Path, stage: str, number: signal.Signals) -> None:
     demo = DemoProcess(folder)
     demo.wait_for(stage)
 

@@ -5,38 +5,26 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from poolapp.devservices.ports import free_port
 from tests.demo_process import (
     PROJECT,
     DemoProcess,
     devservices,
-    discard,
     environment,
-    free_port,
-    processes_of,
 )
 
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Of a demo that runs, and so has imported everything."""
-    folder = tmp_path_factory.mktemp("demo")
-    demo = DemoProcess(folder)
-    try:
-        demo.wait_until_ready()
-        yield folder
-    finally:
-        demo.stop()
-        discard(folder)
-        assert processes_of(folder) == []
+@pytest.fixture
+def folder(demo: DemoProcess) -> Path:
+    return demo.folder
 
 
 def start(folder: Path, *command: str, until: str) -> subprocess.Popen[str]:
@@ -67,7 +55,9 @@ def test_the_contents_are_served_by_wsgi_on_connections_that_stay(folder: Path) 
         until="Booting worker",
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False
+        ) as client:
             pages = [client.get("/contents/").text for _ in range(20)]
         assert len(set(pages)) == 1
         assert 'href="/entry/json/"' in pages[0]

@@ -21,9 +21,9 @@ import pytest
 
 from poolapp import Observer, Pool, PoolClosed, PoolError, pools
 from poolapp.core.home import Home
-from tests.acceptance.servers.watching import SETTINGS, Log, complete_log
-from tests.real import eventually, postgres_config, sessions
-from tests.servers import SESSION, PostgresServer
+from tests.acceptance.servers.watching import Log, complete_log
+from tests.real import complaints_in, eventually, postgres_config, sessions
+from tests.servers import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 5
@@ -369,12 +369,9 @@ pools.register("home", postgres_config(url, alias="home", max_size=5, options=op
 """
 
 
-@pytest.fixture(scope="module")
-def talkative(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    """A PostgreSQL whose log tells how its clients left."""
-    server = request.config.stash[SESSION].postgres("home", SETTINGS)
-    yield server
-    server.discard()
+@pytest.fixture
+def talkative(talkative_postgres: PostgresServer) -> PostgresServer:
+    return talkative_postgres
 
 
 class Script:
@@ -393,8 +390,13 @@ class Script:
 
     def end(self) -> tuple[int, Any, str]:
         """Its exit code, what it printed, read as JSON, and its complaints."""
-        out, err = self.process.communicate(timeout=60)
-        return self.process.returncode, json.loads(out or "null"), err
+        try:
+            out, err = self.process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            out, err = self.process.communicate()
+            raise AssertionError(f"it did not end:\n{out}\n{err}") from None
+        return self.process.returncode, json.loads(out or "null"), complaints_in(err)
 
 
 def log_of(server: PostgresServer, script: Script) -> Log:
@@ -463,7 +465,7 @@ async def _until_asleep(url: str, name: str) -> None:
         )
 
     try:
-        await eventually(asleep, within=30)
+        await eventually(asleep)
     finally:
         await admin.close()
 

@@ -13,7 +13,7 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,9 @@ from tests.acceptance.servers.rows import (
     TOUCH,
     Row,
 )
-from tests.acceptance.servers.watching import SETTINGS, Watch, watching
+from tests.acceptance.servers.watching import Watch, watching
 from tests.real import eventually
-from tests.servers import SESSION, PostgresServer
+from tests.servers import PostgresServer
 
 REQUESTS = 20
 
@@ -62,11 +62,9 @@ THEIR_OWN = re.compile(
 )
 
 
-@pytest.fixture(scope="module")
-def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    server = request.config.stash[SESSION].postgres("goodbyes", SETTINGS)
-    yield server
-    server.discard()
+@pytest.fixture
+def postgres(talkative_postgres: PostgresServer) -> PostgresServer:
+    return talkative_postgres
 
 
 @asynccontextmanager
@@ -202,7 +200,7 @@ async def until_in_flight(process: Process, session: aiohttp.ClientSession, coun
         async with session.get(f"{process.url}/ready") as response:
             return bool((await response.json())["in_flight"] == count)
 
-    await eventually(there, within=30)
+    await eventually(there)
 
 
 async def until_turned_away(process: Process) -> None:
@@ -277,7 +275,7 @@ async def at_gate(process: Process, watch: Watch, row: Row) -> None:
         assert process.running, process.log
         return await watch.at_gate() >= row.at_once
 
-    await eventually(crowded, within=30)
+    await eventually(crowded)
     assert await watch.sessions() <= MAX_SIZE * row.workers
 
 
@@ -316,7 +314,7 @@ async def watch_replacement(
             return False
         return answer["process"] not in former
 
-    await eventually(replaced, within=30)
+    await eventually(replaced)
     left = [psutil.Process(pid) for pid in former if psutil.pid_exists(pid)]
     await eventually(lambda: ended(left))
     await all_said_goodbye(process, watch)

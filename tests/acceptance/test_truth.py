@@ -137,7 +137,7 @@ async def test_counters_and_events_agree(shared: bool) -> None:
         assert pool.witness.names() == [
             "pool_opened", "connected", "acquired", "released",
             "acquired", "released",
-            "acquired", "refused", "cancelled", "timed_out", "released",
+            "acquired", "refused", "cancelled", "timed_out", "gave_up", "released",
             "acquired", "released", "lost", "closed",
             "connected", "acquired", "released",
             "closed", "was_reset", "connect_failed", "connected", "acquired", "released",

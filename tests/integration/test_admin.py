@@ -1,6 +1,7 @@
 """The pools' page in the admin: who may see it, what it tells, what it hides."""
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator
 from io import StringIO
@@ -13,12 +14,14 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import AsyncClient, Client
 
-from poolapp import pools
+from poolapp import Observer, pools
+from poolapp.core.work import working
 from poolapp.models import Pool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PAGE = "/admin/poolapp/"
+ALIAS = PAGE + "pool/default/"
 POSTGRES = "poolapp.backends.postgres.PostgresBackend"
 
 
@@ -60,7 +63,7 @@ def test_a_stranger_is_sent_to_the_login(client: Client) -> None:
     assert "/admin/login/" in response["Location"]
 
 
-@pytest.mark.parametrize("path", [PAGE, PAGE + "pool/"])
+@pytest.mark.parametrize("path", [PAGE, PAGE + "pool/", ALIAS, PAGE + "pool/status.json"])
 def test_staff_without_the_permission_sees_nothing(client: Client, path: str) -> None:
     client.force_login(User.objects.create_user("staff", is_staff=True))
     response = client.get(path)
@@ -84,7 +87,7 @@ def test_the_permissions_are_view_and_change_only() -> None:
     assert {each.codename for each in found} == {"view_pool", "change_pool"}
 
 
-@pytest.mark.parametrize("path", ["add/", "default/change/", "default/delete/"])
+@pytest.mark.parametrize("path", ["add/", "default/change/", "default/delete/", "default/drain/1/"])
 def test_there_are_no_pages_for_rows(admin_client: Client, path: str) -> None:
     assert admin_client.get(f"{PAGE}pool/{path}").status_code == 404
 
@@ -100,7 +103,9 @@ def test_the_admin_s_index_leads_to_it(admin_client: Client) -> None:
 
 async def test_it_says_whose_view_it_is(async_client: AsyncClient, operator: User) -> None:
     shown = text_of(await page(async_client, operator))
-    assert re.search(r"This is what process \d+ on \S+ sees", shown)
+    assert f":{os.getpid()} , up " in shown
+    assert "One worker" in shown
+    assert "Only this process is shown: POOLAPP[&#x27;FLEET&#x27;]" in shown
     assert "All 2 pools are healthy." in shown
     assert shown.count("Nothing in this process has used it yet.") == 2
 
@@ -112,16 +117,79 @@ async def test_it_shows_what_is_in_use_and_who_holds_it(
         return await pools["default"].acquire()
 
     lease = await greedy_view()
-    html = await page(async_client, operator)
+    html = await page(async_client, operator, ALIAS)
     shown = text_of(html)
     assert "1 of 10 connections are in use, 0 idle, on 1 event loop." in shown
     assert 'aria-label="1 in use and 0 idle of at most 10"' in html
     assert "test_it_shows_what_is_in_use_and_who_holds_it" in shown
     assert re.search(rf"{re.escape(__file__)}:\d+ in \S*greedy_view", shown)
     lease.release()
-    shown = text_of(await page(async_client, operator))
+    shown = text_of(await page(async_client, operator, ALIAS))
     assert "0 of 10 connections are in use, 1 idle, on 1 event loop." in shown
-    assert "Held now" not in shown
+    assert "No connection is held." in shown
+    assert "0 of 10 connections are in use, 1 idle" in text_of(await page(async_client, operator))
+
+
+async def test_a_leak_is_told_on_the_overview_until_it_is_returned(
+    async_client: AsyncClient, operator: User, settings: Any
+) -> None:
+    settings.POOLS = {"default": {**settings.POOLS["default"], "LEAK_AFTER": 0.01}}
+    told = asyncio.Event()
+
+    class Listener(Observer):
+        def leaked(self, pool: Any, lease: Any, held: float) -> None:
+            told.set()
+
+    listener = Listener()
+    pools.observe(listener)
+    try:
+        with working("view", "shop (GET /shop/)"):
+            lease = await pools["default"].acquire()
+        await asyncio.wait_for(told.wait(), 10)
+    finally:
+        pools.unobserve(listener)
+    shown = text_of(await page(async_client, operator))
+    assert "Held for too long" in shown
+    assert "by view shop (GET /shop/), " in shown
+    assert re.search(rf"acquired at {re.escape(__file__)}:\d+ in test_a_leak", shown)
+    lease.release()
+    assert "Held for too long" not in text_of(await page(async_client, operator))
+    shown = text_of(await page(async_client, operator, ALIAS))
+    assert "came back after" in shown
+    assert "A connection is held for" in shown
+
+
+async def test_what_happened_is_told_with_how_often(
+    async_client: AsyncClient, operator: User
+) -> None:
+    pools["default"].pause()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await pools["default"].acquire(timeout=0.001)
+    pools["default"].resume()
+    html = await page(async_client, operator, ALIAS)
+    assert re.findall(r"(Resumed|An acquire timed out after|Paused)", text_of(html)) == [
+        "Resumed",
+        "An acquire timed out after",
+        "Paused",
+    ]
+    assert "<strong>3 times</strong>" in html
+
+
+async def test_an_error_is_told_without_the_password(
+    async_client: AsyncClient, operator: User, settings: Any
+) -> None:
+    settings.POOLS = {
+        "down": {"BACKEND": POSTGRES, "LOCATION": "postgresql://me:p%40ss:w/r#d@127.0.0.1:1/x",
+                 "ACQUIRE_TIMEOUT": 0.01},
+    }  # fmt: skip
+    with pytest.raises(TimeoutError):
+        await pools["down"].acquire()
+    html = await page(async_client, operator, f"{PAGE}pool/down/")
+    assert "ConnectionRefusedError" in html
+    assert "p@ss" not in html
+    assert "p%40ss" not in html
+    assert "w/r" not in html
 
 
 async def test_the_worst_comes_first_and_says_why(
@@ -171,12 +239,13 @@ async def test_the_settings_in_force_are_shown_without_secrets(
             "OPTIONS": {"command_timeout": 5, "server_settings": {"password": "hunter4"}},
         }
     }
-    html = await page(async_client, operator)
+    html = await page(async_client, operator, f"{PAGE}pool/shop/")
     shown = text_of(html)
     assert "MAX_SIZE 7 settings.POOLS" in shown
     assert "ACQUIRE_TIMEOUT 5 s default" in shown
     assert "postgresql://me:***@db:5432/shop" in shown
-    assert "command_timeout=5, server_settings=***" in shown
+    assert "command_timeout&#x27;] 5 " in shown
+    assert "server_settings&#x27;] *** " in shown
     assert "hunter" not in html
 
 
@@ -187,22 +256,24 @@ async def test_what_comes_from_outside_is_escaped(
         return await pools["default"].acquire()
 
     lease = await asyncio.create_task(borrow(), name="<script>alert(1)</script>")
-    html = await page(async_client, operator)
+    html = await page(async_client, operator, ALIAS)
     lease.release()
     assert "&lt;script&gt;alert(1)" in html
     assert "<script>alert" not in html
 
 
+@pytest.mark.parametrize("path", [PAGE, ALIAS])
 async def test_nothing_is_inline_so_that_a_strict_policy_holds(
-    async_client: AsyncClient, operator: User
+    async_client: AsyncClient, operator: User, path: str
 ) -> None:
     async with pools["default"].acquire():
-        html = await page(async_client, operator)
+        html = await page(async_client, operator, path)
     assert " style=" not in html
     assert "<style" not in html
     assert not re.search(r"<script(?![^>]*\bsrc=)", html)
     assert not re.search(r"\son\w+=", html)
     assert "poolapp/status.css" in html
+    assert "poolapp/status.js" in html
 
 
 def test_no_pools_at_all_is_told(admin_client: Client, settings: Any) -> None:

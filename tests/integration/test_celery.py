@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,14 @@ import psutil
 import pytest
 
 from tests.acceptance.servers.processes import Process, started
-from tests.acceptance.servers.watching import SETTINGS, Watch, watching
+from tests.acceptance.servers.watching import Watch, watching
 from tests.real import eventually
-from tests.servers import SESSION, PostgresServer
+from tests.servers import PostgresServer
 
 
-@pytest.fixture(scope="module")
-def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    server = request.config.stash[SESSION].postgres("celery", SETTINGS)
-    yield server
-    server.discard()
+@pytest.fixture
+def postgres(talkative_postgres: PostgresServer) -> PostgresServer:
+    return talkative_postgres
 
 
 class Worker:
@@ -103,7 +101,7 @@ async def test_a_prefork_child_has_connections_of_its_own(
             async def both_wait() -> bool:
                 return await worker.watch.at_gate() == 2
 
-            await eventually(both_wait, within=30)
+            await eventually(both_wait)
         answers = await answering
         parent = worker.process.pid
         pairs = {(answer["process"], answer["session"]) for answer in answers}
@@ -154,7 +152,7 @@ async def test_threads_share_the_process_loop_and_its_connections(
             async def all_wait() -> bool:
                 return await worker.watch.at_gate() == 4
 
-            await eventually(all_wait, within=30)
+            await eventually(all_wait)
         answers = await answering
         assert {answer["loops"] for answer in answers} == {1}
         assert {answer["process"] for answer in answers} == {worker.process.pid}

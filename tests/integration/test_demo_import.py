@@ -92,10 +92,16 @@ async def test_a_second_import_has_nothing_to_do(
     assert await state(postgres, elastic) == before
 
 
-async def test_a_forced_import_keeps_each_row_and_one_index(
+async def test_a_forced_import_keeps_each_row_but_what_is_no_longer_there_and_one_index(
     folder: Path, postgres: asyncpg.Connection, elastic: AsyncElasticsearch
 ) -> None:
     before = await state(postgres, elastic)
+    await postgres.execute(
+        "INSERT INTO project_entry SELECT (jsonb_populate_record(entry, "
+        '\'{"id": 0, "qualified_name": "gone.forever"}\')).* '
+        "FROM project_entry AS entry WHERE qualified_name = 'json'"
+    )
+    assert (await state(postgres, elastic))["rows"] != before["rows"]
 
     run(folder, "import_stdlib", "--force")
 
@@ -106,29 +112,41 @@ async def test_a_forced_import_keeps_each_row_and_one_index(
     assert list(await elastic.indices.get(index=f"{INDEX}-*")) == after["index"]
 
 
-async def test_a_row_that_is_no_longer_in_the_library_goes(
-    folder: Path, postgres: asyncpg.Connection
-) -> None:
-    await postgres.execute(
-        "UPDATE project_entry SET qualified_name = 'gone.forever' WHERE qualified_name = 'json'"
-    )
-
-    run(folder, "import_stdlib", "--force")
-
-    names = await postgres.fetch(
-        "SELECT qualified_name FROM project_entry WHERE qualified_name IN ('gone.forever', 'json')"
-    )
-    assert [row["qualified_name"] for row in names] == ["json"]
-
-
-async def test_a_lost_search_index_is_noticed_and_filled_again(
+async def test_a_lost_search_index_is_noticed_and_filled_again_with_bars_on_a_terminal(
     folder: Path, elastic: AsyncElasticsearch
 ) -> None:
     index = next(iter(await elastic.indices.get_alias(name=INDEX)))
     await elastic.indices.delete(index=index)
 
-    assert "Imported" in run(folder, "import_stdlib").stdout
+    text = run_on_a_terminal(folder, "import_stdlib")
+
     assert (await elastic.count(index=INDEX))["count"] > 10_000
+    assert "Collecting" in text
+    assert "Storing" in text
+    assert "━" in text
+
+
+def run_on_a_terminal(folder: Path, *arguments: str) -> str:
+    """What the command draws there."""
+    master, terminal = os.openpty()
+    process = subprocess.Popen(
+        command(*arguments),
+        env={**environment(folder), "TERM": "xterm", "COLUMNS": "100"},
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    drawn = b""
+    try:
+        while piece := os.read(master, 65536):
+            drawn += piece
+    except OSError:  # Linux says so at the terminal's end
+        pass
+    finally:
+        os.close(master)
+    assert process.wait() == 0
+    return drawn.decode()
 
 
 class BlockedImport:
@@ -223,29 +241,3 @@ def test_before_migrating_it_says_so(folder: Path) -> None:
         run(folder, "migrate", "--verbosity=0")
 
     assert "run `migrate`" in error
-
-
-def test_on_a_terminal_it_draws_bars(folder: Path) -> None:
-    master, terminal = os.openpty()
-    process = subprocess.Popen(
-        command("import_stdlib", "--force"),
-        env={**environment(folder), "TERM": "xterm", "COLUMNS": "100"},
-        stdin=subprocess.DEVNULL,
-        stdout=terminal,
-        stderr=terminal,
-    )
-    os.close(terminal)
-    drawn = b""
-    try:
-        while piece := os.read(master, 65536):
-            drawn += piece
-    except OSError:  # Linux says so at the terminal's end
-        pass
-    finally:
-        os.close(master)
-
-    assert process.wait() == 0
-    text = drawn.decode()
-    assert "Collecting" in text
-    assert "Storing" in text
-    assert "━" in text

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.demo_process import DemoProcess, devservices, discard
+from tests.demo_process import DemoProcess, devservices
 
 HOSTILE = [
     '"><script>alert(1)</script>',
@@ -26,21 +26,9 @@ HOSTILE = [
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("demo")
-    yield folder
-    discard(folder)
-
-
-@pytest.fixture(scope="module")
-def demo(folder: Path) -> Iterator[DemoProcess]:
-    demo = DemoProcess(folder)
-    try:
-        demo.wait_until_ready()
-        yield demo
-    finally:
-        demo.stop()
+@pytest.fixture
+def folder(demo: DemoProcess) -> Path:
+    return demo.folder
 
 
 @pytest.fixture

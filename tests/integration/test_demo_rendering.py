@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from project.docstring import render_docstring, render_signature
@@ -45,7 +45,6 @@ def test_stray_markers_make_no_tags(stray: str) -> None:
     assert marked(f"a{stray}b") == "ab"
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from([MARK_START, MARK_END, *"<>&\"'ab "])))
 def test_marked_text_holds_balanced_marks_and_no_other_tag(text: str) -> None:
     html = marked(text)
@@ -54,13 +53,11 @@ def test_marked_text_holds_balanced_marks_and_no_other_tag(text: str) -> None:
     assert not re.search(r"[<>]", re.sub(r"</?mark>", "", html))
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("<>&\"'`:*-=. \n\t>ab1(){}\\#"), max_size=200))
 def test_a_docstring_never_brings_a_tag_of_its_own(text: str) -> None:
     assert not re.search(r"[<>]", TAGS_OF_OURS.sub("", render_docstring(text)))
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("<>&\"'()[]{},=* ab1\n->:"), max_size=200))
 def test_a_signature_never_brings_a_tag_of_its_own(text: str) -> None:
     assert not re.search(r"[<>]", TAGS_OF_OURS.sub("", render_signature(text)))

@@ -185,7 +185,14 @@ async def test_cancelling_a_collection_ends_its_interpreter() -> None:
 def children_that_walk() -> list[int]:
     import psutil
 
-    return [child.pid for child in psutil.Process().children() if str(WALKER) in child.cmdline()]
+    pids = []
+    for child in psutil.Process().children():
+        try:
+            if str(WALKER) in child.cmdline():
+                pids.append(child.pid)
+        except psutil.NoSuchProcess:  # or the zombie of another test's
+            continue
+    return pids
 
 
 @pytest.mark.parametrize(

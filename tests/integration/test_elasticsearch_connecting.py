@@ -65,7 +65,7 @@ class TestNodes:
             silent.fall_silent()
             urls = (f"http://127.0.0.1:{silent.port}", url)
             options = {"randomize_nodes_in_pool": False}
-            async with elasticsearch_client(*urls, options=options, connect_timeout=1.0) as es:
+            async with elasticsearch_client(*urls, options=options, connect_timeout=2.0) as es:
                 assert await es.options(request_timeout=5).info()
 
     async def test_a_path_in_the_url_is_a_prefix_of_all_requests(self) -> None:
@@ -284,7 +284,7 @@ class TestRefusals:
 
     async def test_a_server_that_is_not_there_is_waited_for(self) -> None:
         url = f"http://127.0.0.1:{free_port()}"
-        async with elasticsearch_pool(url, acquire_timeout=0.4, breaker=None) as pool:
+        async with elasticsearch_pool(url, acquire_timeout=1.0, breaker=None) as pool:
             with heard(pool.alias) as events, pytest.raises(TimeoutError, match="ConnectionError"):
                 await pool.acquire()
             assert len(events.connect_errors) > 1

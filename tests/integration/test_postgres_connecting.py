@@ -85,7 +85,7 @@ class TestWhere:
         async with Proxy(host, port) as silent:
             silent.fall_silent()
             url = moved(postgres_url, f"127.0.0.1:{silent.port},{host}:{port}")
-            async with postgres_pool(url, connect_timeout=1.0) as pool:
+            async with postgres_pool(url, connect_timeout=2.0) as pool:
                 assert await pool.fetchval("SELECT inet_server_port()") == port
 
     async def test_hosts_and_ports_may_stand_in_the_query(self, postgres_url: str) -> None:
@@ -159,7 +159,7 @@ class TestRoles:
         self, postgres_url: str
     ) -> None:
         options = {"target_session_attrs": "standby"}
-        async with postgres_pool(postgres_url, options=options, acquire_timeout=0.3) as pool:
+        async with postgres_pool(postgres_url, options=options, acquire_timeout=1.0) as pool:
             with pytest.raises(TimeoutError, match="match the target attribute"):
                 await pool.fetchval("SELECT 1")
 
@@ -232,11 +232,11 @@ class TestWhatAConnectionIsGiven:
         class Row(asyncpg.Record):
             pass
 
-        options = {"command_timeout": 0.05, "statement_cache_size": 0, "record_class": Row}
+        options = {"command_timeout": 0.5, "statement_cache_size": 0, "record_class": Row}
         async with postgres_pool(postgres_url, options=options) as pool:
             assert type(await pool.fetchrow("SELECT 1")) is Row
             with pytest.raises(TimeoutError):
-                await pool.execute("SELECT pg_sleep(5)")
+                await pool.execute("SELECT pg_sleep(60)")
             async with pool.acquire() as connection:
                 await connection.fetchval("SELECT 4711")
                 kept = await connection.fetchval("SELECT count(*) FROM pg_prepared_statements")
@@ -317,7 +317,7 @@ class TestRefusals:
 
     async def test_a_server_that_is_not_there_is_waited_for(self, postgres_url: str) -> None:
         url = moved(postgres_url, f"127.0.0.1:{free_port()}")
-        config = postgres_config(url, acquire_timeout=0.3, breaker=None)
+        config = postgres_config(url, acquire_timeout=1.0, breaker=None)
         pools.register(config.alias, config)
         with heard(config.alias) as events, pytest.raises(TimeoutError, match=r"refused|Connect"):
             await pools[config.alias].fetchval("SELECT 1")

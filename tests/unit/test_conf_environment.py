@@ -65,6 +65,7 @@ VALUES = {
     "LEAK_AFTER": (" 30 ", "leak_after", 30.0),
     "BREAKER": ('{"failures": 3}', "breaker", Breaker(failures=3)),
     "HEALTH_INTERVAL": ("None", "health_interval", None),
+    "FLEET_MAX": ("80", "fleet_max", 80),
 }
 
 

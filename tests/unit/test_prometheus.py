@@ -53,7 +53,8 @@ class Scrapes:
     """What a scraper sees of the alias ``held``, by sample name and further labels."""
 
     def __init__(self) -> None:
-        self.metrics = PoolMetrics(Monitor(pools))
+        self.limits: dict[str, int] = {}
+        self.metrics = PoolMetrics(Monitor(pools), lambda: self.limits)
         self.registry = CollectorRegistry()
         self.registry.register(self.metrics)
 
@@ -124,6 +125,13 @@ async def test_gauges_are_of_the_moment(scrape: Scrapes) -> None:
     assert (scrape("active_connections"), scrape("idle_connections")) == (1, 1)
     second.release()
     assert scrape("efficiency") == pytest.approx(1 / 3), "three acquires, two connects"
+
+
+async def test_a_servers_limit_is_told_where_it_is_known(scrape: Scrapes) -> None:
+    await borrow()
+    assert scrape("server_limit") is None
+    scrape.limits["held"] = 97
+    assert scrape("server_limit") == 97
 
 
 async def test_histograms_are_the_pools_own(scrape: Scrapes) -> None:

@@ -1,4 +1,5 @@
-"""``manage.py poolstatus``: the configuration, and on request a probe of every server."""
+"""``manage.py poolstatus``: the configuration, on request a probe of every server, or the pools of
+all worker processes."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import os
 import socket
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -20,7 +21,14 @@ from poolapp.conf.wrong import nearest
 from poolapp.core.config import PoolConfig
 from poolapp.core.registry import pools
 from poolapp.core.stats import PoolStats
+from poolapp.management.fleet_table import fleet_lines
+from poolapp.management.lines import Line, table
+from poolapp.management.watching import watch
+from poolapp.monitoring import fleet as fleets
+from poolapp.monitoring.fleet import FleetPicture
+from poolapp.monitoring.fleet.place import place
 from poolapp.monitoring.probe import Probe, probe
+from poolapp.monitoring.process import this_process
 from poolapp.monitoring.words import duration
 
 NOTE = (
@@ -61,7 +69,7 @@ class Row:
 
 
 class Command(BaseCommand):
-    help = "Show the configuration of the pools, and probe their servers."
+    help = "Show the pools: their configuration, their servers, or those of all workers."
     # A fault of POOLS is told below, with an exit code of its own.
     requires_system_checks = ()
 
@@ -79,43 +87,146 @@ class Command(BaseCommand):
             help="Show each setting in force and where it comes from; secrets are hidden.",
         )
 
+        parser.add_argument(
+            "--fleet",
+            action="store_true",
+            help="Show the pools of all worker processes of all hosts.",
+        )
+        parser.add_argument(
+            "--watch",
+            type=_interval,
+            metavar="SECONDS",
+            help="Look again every so many seconds, and redraw in place, until Ctrl-C.",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         configs = _chosen(options["alias"])
-        # The libraries warn of what they can't reach; it is told here, once.
-        logging.disable(logging.WARNING)
-        try:
-            rows = asyncio.run(_ask(configs, probing=options["probe"]))
-        finally:
-            logging.disable(logging.NOTSET)
-        if options["format"] == "json":
-            self.stdout.write(_as_json(rows, with_config=options["config"]))
+        if options["fleet"]:
+            _insist_on_a_fleet(options)
+        last: list[Look] = []
+
+        def look() -> Sequence[Line]:
+            last[:] = [_look_at_fleet(options) if options["fleet"] else _look(configs, options)]
+            return last[0].lines
+
+        if options["watch"] is None:
+            self._write(look())
         else:
-            self._write_table(rows, probing=options["probe"], with_config=options["config"])
-        if any(row.status == "unhealthy" for row in rows):
+            self._write(watch(look, options["watch"]))
+        if any(each.unhealthy for each in last):
             sys.exit(UNHEALTHY)
 
-    def _write_table(self, rows: Sequence[Row], *, probing: bool, with_config: bool) -> None:
-        if not probing:
-            self.stdout.write(textwrap.fill(f"{NOTE} {ADVICE}", 79) + "\n\n")
-        if not rows:
-            self.stdout.write("POOLS declares no pool.")
-        elif with_config:
-            for row in rows:
-                self.stdout.write("\n".join(_config_lines(row.config.alias)) + "\n\n")
-        if rows and (probing or not with_config):
-            for number, line in enumerate(_table(rows, probing=probing)):
-                style = self.style.MIGRATE_LABEL if number == 0 else self._style(rows[number - 1])
-                self.stdout.write(line, style)
-        troubled = [row for row in rows if row.trouble]
-        if troubled:
-            self.stdout.write("")
-        for row in troubled:
-            self.stdout.write(f"{row.config.alias} is {row.status}: {row.trouble}")
+    def _write(self, lines: Sequence[Line]) -> None:
+        styles = {
+            "head": self.style.MIGRATE_LABEL,
+            "degraded": self.style.WARNING,
+            "unhealthy": self.style.ERROR,
+        }
+        for line in lines:
+            self.stdout.write(line.text, styles.get(line.style, str))
 
-    def _style(self, row: Row) -> Any:
-        if row.status == "unhealthy":
-            return self.style.ERROR
-        return self.style.WARNING if row.status == "degraded" else str
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Look:
+    """What one look has found."""
+
+    lines: Sequence[Line]
+    unhealthy: bool
+
+
+def _interval(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86400:
+        raise ValueError
+    return seconds
+
+
+def _look(configs: Sequence[PoolConfig], options: Mapping[str, Any]) -> Look:
+    probing, with_config = options["probe"], options["config"]
+    # The libraries warn of what they can't reach; it is told here, once.
+    logging.disable(logging.WARNING)
+    try:
+        rows = asyncio.run(_ask(configs, probing=probing))
+    finally:
+        logging.disable(logging.NOTSET)
+    if options["format"] == "json":
+        lines = [Line(_as_json(rows, with_config=with_config))]
+    else:
+        lines = list(_lines(rows, probing=probing, with_config=with_config))
+    return Look(lines, any(row.status == "unhealthy" for row in rows))
+
+
+def _lines(rows: Sequence[Row], *, probing: bool, with_config: bool) -> Iterator[Line]:
+    if not probing:
+        yield from map(Line, textwrap.wrap(f"{NOTE} {ADVICE}", 79))
+        yield Line("")
+    if not rows:
+        yield Line("POOLS declares no pool.")
+    elif with_config:
+        for row in rows:
+            yield from map(Line, _config_lines(row.config.alias))
+            yield Line("")
+    if rows and (probing or not with_config):
+        yield from _table(rows, probing=probing)
+    troubled = [row for row in rows if row.trouble]
+    if troubled:
+        yield Line("")
+    for row in troubled:
+        yield Line(f"{row.config.alias} is {row.status}: {row.trouble}")
+
+
+# -- the fleet -------------------------------------------------------------------------------------
+
+
+def _insist_on_a_fleet(options: Mapping[str, Any]) -> None:
+    if options["probe"] or options["config"]:
+        raise CommandError(
+            "--fleet shows what the worker processes tell of themselves; --probe and --config are "
+            "about this process.",
+            returncode=USAGE,
+        )
+    if place() is None:
+        raise CommandError(
+            "No fleet is configured. Name a Redis of POOLS for the processes to meet at: "
+            "POOLAPP = {'FLEET': 'cache'}.",
+            returncode=USAGE,
+        )
+
+
+def _look_at_fleet(options: Mapping[str, Any]) -> Look:
+    # What goes wrong is told here.
+    logging.disable(logging.WARNING)
+    try:
+        fleet = _without_this(pools.run(fleets.read), options["alias"])
+    finally:
+        logging.disable(logging.NOTSET)
+    if options["format"] == "json":
+        indent = 2 if options["watch"] is None else None
+        lines = [Line(json.dumps(fleet.as_dict(), indent=indent))]
+    elif fleet.notice:
+        lines = [Line(fleet.notice, "unhealthy")]
+    elif not fleet.processes:
+        lines = [Line("No worker process has pools now.")]
+    else:
+        lines = list(fleet_lines(fleet))
+    return Look(lines, bool(fleet.notice) or fleet.status == "unhealthy")
+
+
+def _without_this(fleet: FleetPicture, alias: str | None) -> FleetPicture:
+    """This command has no pools that anybody asks for."""
+    here = this_process().worker
+    processes = [
+        dataclasses.replace(each, aliases=[it for it in each.aliases if alias in (None, it.alias)])
+        for each in fleet.processes
+        if each.worker != here
+    ]
+    limits = [each for each in fleet.limits if alias is None or alias in each.aliases]
+    notice = fleet.notice.removeprefix("Only this process is shown: ")
+    notice = notice[:1].upper() + notice[1:]
+    return dataclasses.replace(fleet, processes=processes, limits=limits, notice=notice)
+
+
+# -- this project's servers ------------------------------------------------------------------------
 
 
 def _chosen(alias: str | None) -> list[PoolConfig]:
@@ -147,7 +258,7 @@ async def _ask(configs: Sequence[PoolConfig], *, probing: bool) -> list[Row]:
         await pools.close_all()
 
 
-def _table(rows: Sequence[Row], *, probing: bool) -> Iterator[str]:
+def _table(rows: Sequence[Row], *, probing: bool) -> Iterator[Line]:
     """Aligned lines, the heads first."""
     if probing:
         cells = [("ALIAS", "STATUS", "CONNECT", "ANSWER", "SERVER")]
@@ -159,7 +270,6 @@ def _table(rows: Sequence[Row], *, probing: bool) -> Iterator[str]:
             cells.append(
                 (row.config.alias, row.status, duration(connect), duration(answer), server)
             )
-        right = {2, 3}
     else:
         cells = [("ALIAS", "BACKEND", "SIZE", "ACQUIRE", "SERVER")]
         for row in rows:
@@ -168,14 +278,8 @@ def _table(rows: Sequence[Row], *, probing: bool) -> Iterator[str]:
             size = f"{config.min_size}-{config.max_size}"
             timeout = duration(config.acquire_timeout)
             cells.append((config.alias, backend, size, timeout, row.server))
-        right = {2, 3}
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        padded = [
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        yield "  ".join(padded).rstrip()
+    styles = ["head", *(row.status for row in rows)]
+    return table(list(zip(cells, styles, strict=True)), {2, 3})
 
 
 def _config_lines(alias: str) -> Iterator[str]:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,17 +15,12 @@ from typing import Any
 import aiohttp
 import psutil
 
+from poolapp.devservices.ports import free_port
 from tests.real import eventually
 
 HERE = Path(__file__).parent
 START_SECONDS = 30.0
 END_SECONDS = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Process:

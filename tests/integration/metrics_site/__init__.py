@@ -1,0 +1,1 @@
+"""A project whose worker processes are scraped in the tests of metrics."""
