@@ -108,9 +108,7 @@ class PoolAdmin(ModelAdmin):
             details = {**form.cleaned_data}
             worker = details.pop("worker") or None
             answers = pools.run(fleet.order, verb, alias, worker=worker, **details)
-            entry = self._write(
-                request, alias, summary(verb, answers, details, found.processes)
-            )
+            entry = self._write(request, alias, summary(verb, answers, details, found.processes))
             return HttpResponseRedirect(
                 reverse(
                     "admin:poolapp_pool_done",

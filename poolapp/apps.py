@@ -7,6 +7,7 @@ from django.core.checks import register
 from django.core.signals import setting_changed
 
 from poolapp import conf, integrations, monitoring
+from poolapp.cache import check_caches
 from poolapp.checks import (
     check_exposures,
     check_fleet,
@@ -27,6 +28,7 @@ class PoolsConfig(AppConfig):
         integrations.connect()
         register(check_pools, "poolapp")
         register(check_fleet, "poolapp")
+        register(check_caches, "poolapp")
         register(check_exposures, "poolapp", deploy=True)
         register(check_lifespan, "poolapp", deploy=True)
         register(check_limits, "poolapp", deploy=True)

@@ -163,6 +163,8 @@ POOLS = {
     },
 }
 
+POOLAPP = {"FLEET": "cache"}
+
 CACHES = {
     "default": {"BACKEND": "poolapp.cache.RedisCache", "LOCATION": "cache", "KEY_PREFIX": "stdlib"}
 }

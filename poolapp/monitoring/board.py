@@ -69,9 +69,7 @@ class Spark:
 
     @classmethod
     def of(cls, samples: Samples, max_size: int) -> Spark:
-        demand = [
-            used + waits for used, waits in zip(samples.in_use, samples.waiting, strict=True)
-        ]
+        demand = [used + waits for used, waits in zip(samples.in_use, samples.waiting, strict=True)]
         top = max(max_size, *demand, 1)
         waits = any(samples.waiting)
         used_up = max(samples.in_use)
@@ -85,7 +83,7 @@ class Spark:
 
 
 def _height(value: int, top: int) -> str:
-    return f"{HEIGHT - (HEIGHT - 1) * value / top:.3g}"
+    return str(HEIGHT - round((HEIGHT - 1) * value / top))
 
 
 def _steps(values: Sequence[int], top: int, start: int) -> str:

@@ -35,9 +35,9 @@ LABELS = ("alias", "backend")
 _Worst = Literal["livesum", "livemax", "livemin"]
 
 
-def label_of(config: PoolConfig) -> str:
+def label_of(backend: str) -> str:
     """``postgres`` of ``poolapp.backends.postgres.PostgresBackend``."""
-    return config.backend.rpartition(".")[2].removesuffix("Backend").lower()
+    return backend.rpartition(".")[2].removesuffix("Backend").lower()
 
 
 @dataclasses.dataclass(slots=True)
@@ -158,7 +158,7 @@ class PoolMetrics(Observer):
             pool.loop.call_later(PERIOD, self._tick, pool)
 
     def connected(self, pool: Pool[Any], seconds: float) -> None:
-        self._create.labels(pool.alias, label_of(pool.config)).observe(seconds)
+        self._create.labels(pool.alias, label_of(pool.config.backend)).observe(seconds)
 
     def pool_closed(self, pool: Pool[Any]) -> None:
         with self._lock:
@@ -190,7 +190,7 @@ class PoolMetrics(Observer):
                     self._show(registry.config(alias), stats)
 
     def _count(self, pool: Pool[Any]) -> None:
-        labels = (pool.alias, label_of(pool.config))
+        labels = (pool.alias, label_of(pool.config.backend))
         before, now = self._carried.get(pool, _Counted()), _Counted.of(pool)
         self._carried[pool] = now
         self._acquired[pool.alias] += now.acquired - before.acquired
@@ -211,7 +211,7 @@ class PoolMetrics(Observer):
         _add(self._use.labels(*labels), now.used, before.used, seconds)
 
     def _show(self, config: PoolConfig, stats: list[PoolStats]) -> None:
-        labels = (config.alias, label_of(config))
+        labels = (config.alias, label_of(config.backend))
         acquired, connected = self._acquired[config.alias], self._connected[config.alias]
         self._active.labels(*labels).set(sum(each.in_use for each in stats))
         self._idle.labels(*labels).set(sum(each.idle for each in stats))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
-from django.contrib.admin.utils import quote
-from django.contrib.auth.models import AnonymousUser
 
 from poolapp import conf, pages
 from poolapp.conf import Effective
@@ -18,7 +16,8 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def may_see_pools(context: template.Context) -> bool:
-    return pages.may_see(getattr(context.get("request"), "user", None) or AnonymousUser())
+    user = getattr(context.get("request"), "user", None)
+    return user is not None and pages.may_see(user)
 
 
 @register.simple_tag
@@ -44,4 +43,7 @@ def duration(seconds: float) -> str:
 @register.filter
 def admin_quote(alias: str) -> Any:
     """As the admin's addresses have it."""
+    # Django loads this module in every project, also where the admin is not installed.
+    from django.contrib.admin.utils import quote
+
     return quote(alias)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.redis import RedisCache as DjangosCache
+from django.core.checks import run_checks
 from django.test import override_settings
 
 from poolapp import BackendUnavailable, PoolError, PoolTimeout, pools
@@ -292,6 +293,29 @@ class TestPooling:
         with pytest.raises(PoolError, match="event loop"):
             RedisCache(alias, {}).get("k")
 
+    async def test_short_lived_loops_use_the_connections_of_the_process_s_own(
+        self, url: str
+    ) -> None:
+        """With LOOPS = "shared": else each async_to_sync would connect anew."""
+        async with redis_pool(url, loops="shared", max_size=2) as pool:
+            cache = RedisCache(pool.alias, {})
+            data = {"a": 1, "b": "two"}
+
+            async def use() -> None:
+                await cache.aclear()
+                await cache.aset_many(data)
+                assert await cache.aget_many([*data, "c"]) == data
+                assert await cache.aincr("a") == 2
+                await cache.adelete_many(["a"])
+                assert await cache.aget("a") is None
+
+            for _ in range(3):
+                await asyncio.to_thread(asyncio.run, use())
+            await use()
+            found = [each.connected for each in pools.info() if each.alias == pool.alias]
+            assert sorted(found) == [0, 1]
+            assert pool.size == 0
+
     async def test_on_a_cluster(self, tmp_path: Any) -> None:
         async with (
             cluster(tmp_path) as nodes,
@@ -372,7 +396,7 @@ class TestSettings:
             pools.register(config.alias, config)
         try:
             with caches_of(location, **more):
-                (found,) = check_caches()
+                (found,) = [each for each in run_checks() if each.id == "poolapp.E020"]
                 assert message in found.msg
                 assert hint in str(found.hint)
                 assert "secret" not in f"{found.msg}{found.hint}"

@@ -134,6 +134,20 @@ async def test_loops_that_come_and_go_leave_no_connection(server: Valkey) -> Non
     await pools.remove(config.alias)
 
 
+async def test_short_lived_loops_may_use_the_connections_of_the_process_s_own(
+    server: Valkey,
+) -> None:
+    async with redis_pool(server.url, max_size=4, loops="shared") as pool:
+        layer = RedisChannelLayer(pool=pool.alias)
+        channel = await layer.new_channel()
+        await layer.group_add("g", channel)
+        for _ in range(5):
+            await asyncio.to_thread(asyncio.run, layer.group_send("g", {"type": "x"}))
+        assert [await layer.receive(channel) for _ in range(5)] == [{"type": "x"}] * 5
+        found = [each.connected for each in pools.info() if each.alias == pool.alias]
+        assert sorted(found) == [0, 1]
+
+
 OTHER_PROCESS = """
 import asyncio, sys
 from poolapp import PoolConfig, pools

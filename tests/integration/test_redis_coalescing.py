@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 
 from poolapp import BackendUnavailable, PoolClosed, PoolError, PoolTimeout, pools
 from poolapp.backends.redis.coalescing import LONGEST
-from poolapp.backends.redis.traits import blocks_for, goes_alone, refusal
+from poolapp.backends.redis.traits import blocks_for, is_plain, refusal
 from tests.real import Proxy
 from tests.valkey import Valkey, redis_config, redis_pool
 
@@ -335,6 +335,7 @@ class TestAlone:
             (("client tracking", "on"), "everybody's"),
             (("RESET",), "everybody's"),
             ((), "has a name"),
+            (("  ",), "has a name"),
         ],
     )
     async def test_a_command_that_changes_the_connection_is_refused(
@@ -342,9 +343,8 @@ class TestAlone:
     ) -> None:
         with pytest.raises(ValueError, match=hint):
             await pool.execute(*command)
-        if command:
-            with pytest.raises(ValueError, match=hint):
-                pool.pipeline().execute_command(*command)
+        with pytest.raises(ValueError, match=hint):
+            pool.pipeline().execute_command(*command)
 
     async def test_a_harmless_client_command_is_not(self, pool: Any) -> None:
         assert await pool.execute("CLIENT", "ID") > 0
@@ -367,7 +367,7 @@ class TestAlone:
     )
     def test_for_how_long_a_command_may_block(self, command: Any, seconds: float) -> None:
         assert blocks_for(command) == seconds
-        assert goes_alone(command) == (command[0] != "GET")
+        assert is_plain(command[0]) == (command[0] == "GET")
         assert refusal(command) is None
 
 

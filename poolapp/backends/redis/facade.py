@@ -8,13 +8,11 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from poolapp.core.exceptions import PoolError
-from poolapp.core.lease import Lease
 
 if TYPE_CHECKING:
     # Which methods there are is redis-py's, and what they give: an answer, or the pipeline itself.
     Methods = Any
-    from poolapp.backends.redis.clients import Client
-    from poolapp.backends.redis.pool import RedisPool
+    from poolapp.backends.redis.pool import Command, RedisPool
 else:
     from redis.commands import AsyncCoreCommands, AsyncRedisModuleCommands
 
@@ -51,7 +49,7 @@ class Pipeline(Methods):  # type: ignore[misc]
     def __init__(self, pool: RedisPool, transaction: bool) -> None:
         self._pool = pool
         self._transaction = transaction
-        self._commands: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        self._commands: list[Command] = []
 
     def execute_command(self, *args: Any, **options: Any) -> Self:
         self._pool.refuse(args)
@@ -66,26 +64,11 @@ class Pipeline(Methods):  # type: ignore[misc]
         effect, of a transaction all or none.
         """
         commands, self._commands = self._commands, []
-        lease = Lease(self._pool, None, True, sys._getframe(1))
-        return self._run(lease, commands, raise_on_error)
-
-    async def _run(
-        self,
-        lease: Lease[Client],
-        commands: list[tuple[tuple[Any, ...], dict[str, Any]]],
-        raise_on_error: bool,
-    ) -> list[Any]:
         if not commands:
-            return []
-
-        async def send(client: Client) -> list[Any]:
-            pipeline = client.pipeline(transaction=self._transaction)
-            for args, options in commands:
-                pipeline.execute_command(*args, **options)
-            answers: list[Any] = await pipeline.execute(raise_on_error)
-            return answers
-
-        return await self._pool._perform(lease, send)
+            return _nothing()
+        return self._pool._execute_all(
+            sys._getframe(1), commands, self._transaction, raise_on_error
+        )
 
     def __len__(self) -> int:
         return len(self._commands)
@@ -106,6 +89,10 @@ class Pipeline(Methods):  # type: ignore[misc]
 
     def __await__(self) -> Any:
         raise PoolError("a pipeline's commands are sent by 'await pipeline.execute()'")
+
+
+async def _nothing() -> list[Any]:
+    return []
 
 
 def _caller() -> FrameType:

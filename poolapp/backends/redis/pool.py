@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from poolapp.backends.redis.coalescing import Coalescer
 from poolapp.backends.redis.messages import Hub, Messages
-from poolapp.backends.redis.traits import goes_alone, refusal
+from poolapp.backends.redis.traits import is_plain, refusal
 from poolapp.core.lease import Lease
 from poolapp.core.pool import Pool
 from poolapp.core.subscription import Policy
@@ -19,6 +19,9 @@ from poolapp.core.subscription import Policy
 if TYPE_CHECKING:
     from poolapp.backends.redis.clients import Client
     from poolapp.backends.redis.facade import Commands, Pipeline
+
+Command = tuple[tuple[Any, ...], dict[str, Any]]
+"""Its words, and the options of ``Redis.execute_command``."""
 
 
 class RedisPool(Pool["Client"]):
@@ -31,7 +34,7 @@ class RedisPool(Pool["Client"]):
     took effect; and redis-py's ResponseError for whatever the server has against a command.
     """
 
-    crossing = ("execute", "publish")
+    crossing = ("_execute", "_execute_all")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,20 +69,38 @@ class RedisPool(Pool["Client"]):
     def _execute(
         self, frame: FrameType, command: tuple[Any, ...], options: dict[str, Any]
     ) -> Coroutine[Any, Any, Any]:
-        self.refuse(command)
+        plain = bool(command) and is_plain(command[0])
+        if not plain:
+            self.refuse(command)
         lease: Lease[Client] = Lease(self, None, True, frame)
-        if self.is_cluster or goes_alone(command):
-            return self._perform(lease, lambda it: it.execute_command(*command, **options))
-        return self._coalescer.submit(command, options, lease)
+        if plain and not self.is_cluster:
+            return self._coalescer.submit(command, options, lease)
+        return self._perform(lease, lambda it: it.execute_command(*command, **options))
+
+    def _execute_all(
+        self,
+        frame: FrameType,
+        commands: Sequence[Command],
+        transaction: bool,
+        raise_on_error: bool,
+    ) -> Coroutine[Any, Any, list[Any]]:
+        lease: Lease[Client] = Lease(self, None, True, frame)
+
+        async def send(client: Any) -> list[Any]:
+            pipeline = client.pipeline(transaction=transaction)
+            for args, options in commands:
+                pipeline.execute_command(*args, **options)
+            answers: list[Any] = await pipeline.execute(raise_on_error)
+            return answers
+
+        return self._perform(lease, send)
 
     def refuse(self, command: tuple[Any, ...]) -> None:
         """Raise ValueError when the command must not be run on a connection that others share."""
-        if not command:
-            raise ValueError("a command has a name")
         hint = refusal(command)
         if hint is not None:
             name = " ".join(str(each) for each in command[:1])
-            raise ValueError(f"pool {self.alias!r} does not execute {name}. {hint}")
+            raise ValueError(f"pool {self.alias!r} does not execute {name!r}. {hint}")
 
     @cached_property
     def commands(self) -> Commands:

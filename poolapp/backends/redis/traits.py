@@ -65,29 +65,28 @@ def name_of(first: str | bytes) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _judged(first: str | bytes) -> tuple[str | None, bool]:
+def is_plain(first: str | bytes) -> bool:
+    """Whether the name alone says that the command is answered at once, and leaves the connection
+    as it is: true of nearly all."""
     name = name_of(first)
-    return _REFUSED.get(name), name in _ALONE
+    return bool(name) and name not in _REFUSED and name not in _ALONE
 
 
 def refusal(command: tuple[Any, ...]) -> str | None:
     """Why a command must not be run on a connection that others use next; None when it may."""
-    hint, alone = _judged(command[0])
-    if alone and hint is None and _words(command)[:2] in _REFUSED_CLIENT:
-        hint = f"{_SESSION}."
-    return hint
-
-
-def goes_alone(command: tuple[Any, ...]) -> bool:
-    """Whether others must not wait for the answer of this one: it may block."""
-    return _judged(command[0])[1]
+    words = _words(command)
+    if not words:
+        return "A command has a name."
+    if words in _REFUSED_CLIENT:
+        return f"{_SESSION}."
+    return _REFUSED.get(words[0])
 
 
 def _words(command: tuple[Any, ...]) -> list[str]:
-    return " ".join(
-        each.decode("ascii", "replace") if isinstance(each, bytes) else str(each)
-        for each in command[:2]
-    ).upper().split()  # fmt: skip
+    """The first two, of what may be ``("CLIENT", "LIST")``, ``("client list",)``."""
+    texts = (str(each, "ascii", "replace") if isinstance(each, bytes) else str(each)
+             for each in command[:2])  # fmt: skip
+    return " ".join(texts).upper().split()[:2]
 
 
 def blocks_for(command: tuple[Any, ...]) -> float:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from poolapp.backends import aiohttp_sockets
 from poolapp.backends.s3 import options
 from poolapp.backends.s3.client import asking_once, make
+from poolapp.backends.s3.exposures import exposures
 from poolapp.backends.s3.place import SCHEMES, Place
 from poolapp.backends.s3.pool import S3Pool
 from poolapp.backends.s3.sockets import connectors
-from poolapp.core.backend import BaseBackend, Problem, Sockets
+from poolapp.core.backend import BaseBackend, Exposure, Problem, Sockets
 from poolapp.core.config import Location, PoolConfig
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class S3Backend(BaseBackend[Any]):
     @classmethod
     def problems(cls, config: PoolConfig) -> list[Problem]:
         return list(options.problems(config))
+
+    @classmethod
+    def exposures(cls, config: PoolConfig) -> list[Exposure]:
+        return list(exposures(config))
 
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)

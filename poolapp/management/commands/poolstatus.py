@@ -12,6 +12,7 @@ import socket
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -75,7 +76,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("alias", nargs="?", help="Only this one of POOLS.")
-        parser.add_argument("--format", choices=("table", "json"), default="table")
+        parser.add_argument("--format", choices=("table", "json", "prometheus"), default="table")
         parser.add_argument(
             "--probe",
             action="store_true",
@@ -101,6 +102,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         configs = _chosen(options["alias"])
+        if options["format"] == "prometheus":
+            _insist_on_prometheus(options)
         if options["fleet"]:
             _insist_on_a_fleet(options)
         last: list[Look] = []
@@ -151,6 +154,8 @@ def _look(configs: Sequence[PoolConfig], options: Mapping[str, Any]) -> Look:
         logging.disable(logging.NOTSET)
     if options["format"] == "json":
         lines = [Line(_as_json(rows, with_config=with_config))]
+    elif options["format"] == "prometheus":
+        lines = [Line(_as_metrics(rows))]
     else:
         lines = list(_lines(rows, probing=probing, with_config=with_config))
     return Look(lines, any(row.status == "unhealthy" for row in rows))
@@ -173,6 +178,56 @@ def _lines(rows: Sequence[Row], *, probing: bool, with_config: bool) -> Iterator
         yield Line("")
     for row in troubled:
         yield Line(f"{row.config.alias} is {row.status}: {row.trouble}")
+
+
+# -- for Prometheus --------------------------------------------------------------------------------
+
+
+def _insist_on_prometheus(options: Mapping[str, Any]) -> None:
+    if options["config"] or options["watch"] is not None:
+        raise CommandError(
+            "--format prometheus writes numbers once: it goes with --probe or --fleet.",
+            returncode=USAGE,
+        )
+    if find_spec("prometheus_client") is None:
+        raise CommandError(
+            "--format prometheus needs prometheus_client: "
+            "pip install 'django-poolapp[prometheus]'.",
+            returncode=USAGE,
+        )
+
+
+def _as_metrics(rows: Sequence[Row]) -> str:
+    from poolapp.management.exposition import Told, exposition
+
+    return exposition(
+        Told(
+            alias=row.config.alias,
+            backend=row.config.backend,
+            max_size=row.config.max_size,
+            status=row.probe.status if row.probe else None,
+            stats=[row.stats],
+        )
+        for row in rows
+    ).rstrip()
+
+
+def _fleet_as_metrics(fleet: FleetPicture) -> str:
+    from poolapp.management.exposition import Told, exposition
+
+    if fleet.notice:
+        raise CommandError(fleet.notice, returncode=UNHEALTHY)
+    return exposition(
+        Told(
+            alias=each.alias,
+            backend=each.backend,
+            max_size=each.max_size,
+            status=each.health.status,
+            stats=[loop.stats for loop in each.loops],
+        )
+        for process in fleet.processes
+        for each in process.aliases
+    ).rstrip()
 
 
 # -- the fleet -------------------------------------------------------------------------------------
@@ -203,6 +258,8 @@ def _look_at_fleet(options: Mapping[str, Any]) -> Look:
     if options["format"] == "json":
         indent = 2 if options["watch"] is None else None
         lines = [Line(json.dumps(fleet.as_dict(), indent=indent))]
+    elif options["format"] == "prometheus":
+        lines = [Line(_fleet_as_metrics(fleet))]
     elif fleet.notice:
         lines = [Line(fleet.notice, "unhealthy")]
     elif not fleet.processes:

@@ -1,7 +1,8 @@
 """The strictest Content-Security-Policy that Django's admin works under."""
 
-from django.utils.decorators import sync_and_async_middleware
 from inspect import iscoroutinefunction
+
+from django.utils.decorators import sync_and_async_middleware
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
