@@ -1,4 +1,4 @@
-"""A fleet that nobody runs, for what shows fleets: its pictures as another worker would read them."""
+"""A fleet that nobody runs: its pictures as another worker would read them."""
 
 from __future__ import annotations
 

@@ -140,7 +140,8 @@ class PoolAdmin(ModelAdmin):
     def _write(self, request: HttpRequest, alias: str, message: str) -> LogEntry:
         entry: Any = self.log_change(request, Pool(alias=alias), message)
         # Django 5.2 gives the entry, later ones a list of one.
-        return entry[0] if isinstance(entry, list) else entry
+        made: LogEntry = entry[0] if isinstance(entry, list) else entry
+        return made
 
     # -- both ----------------------------------------------------------------------------------
 
@@ -151,7 +152,7 @@ class PoolAdmin(ModelAdmin):
     def _page(
         self, request: HttpRequest, name: str, title: str, alias: str, context: dict[str, Any]
     ) -> HttpResponse:
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         every_page = self.admin_site.each_context(request)
         context = {**every_page, "title": title, "alias": alias, "opts": self.opts, **context}
         return TemplateResponse(request, f"admin/poolapp/{name}.html", context)

@@ -61,4 +61,9 @@ class RedisChannelLayer(ChannelsRedisLayer):  # type: ignore[misc]
                 f"CHANNEL_LAYERS: messages are bytes, which the alias {self._alias!r} decodes; "
                 "remove OPTIONS['decode_responses'] there, or give the layer an alias of its own"
             )
+        if pool.is_cluster:
+            raise InvalidPoolError(
+                f"CHANNEL_LAYERS: CONFIG['pool'] is {self._alias!r}, a cluster, which refuses the "
+                "scripts of channels_redis; name an alias of one server"
+            )
         return pool.commands

@@ -53,8 +53,5 @@ def message(picture: FleetPicture, alias: str | None = None) -> dict[str, str]:
     shown = context(picture, alias)
     told: Board = shown["board"]
     template = "poolapp/_board.html" if alias is None else "poolapp/_pool.html"
-    if alias is not None and shown["pool"] is None:
-        html = ""
-    else:
-        html = render_to_string(template, shown)
+    html = render_to_string(template, shown)
     return {"status": told.status, "announcement": told.announcement, "html": html}

@@ -28,8 +28,8 @@ LOOK_UP = 30.0
 
 
 class PoolStatusConsumer(AsyncJsonWebsocketConsumer):
-    """Sends what ``pages.message`` says, at once and then every ``?every=`` seconds, of the overview
-    or of one ``?alias=``.
+    """Sends what ``pages.message`` says of the overview, or of one ``?alias=``: at once, and then
+    every ``?every=`` seconds.
 
     For who may see the page, as long as they may: a session that ended, a permission that was taken
     away closes it within ``LOOK_UP`` seconds. A browser that does not read is waited for.
@@ -89,5 +89,6 @@ class PoolStatusConsumer(AsyncJsonWebsocketConsumer):
         """Asked anew: the scope's session is as it was when the socket was opened."""
         key = self.scope["session"].session_key
         store = import_module(settings.SESSION_ENGINE).SessionStore(key)
-        user: Any = await get_user({"session": store})
+        scope: Any = {"session": store}
+        user: Any = await get_user(scope)
         return bool(await database_sync_to_async(pages.may_see)(user))

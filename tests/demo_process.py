@@ -51,7 +51,9 @@ class DemoProcess:
             self.output.append(line.rstrip("\n"))
             if text in line:
                 return
-        raise AssertionError(f"The demo ended before {text!r}:\n" + "\n".join(self.output))
+            if READY in line:
+                self.stop()
+        raise AssertionError(f"The demo never said {text!r}:\n" + "\n".join(self.output))
 
     def wait_until_ready(self) -> None:
         self.wait_for(READY)

@@ -24,9 +24,11 @@ APART = {
 
 TOGETHER = {
     "tests/acceptance/test_demo_browser.py": "demo",
+    "tests/acceptance/test_demo_live.py": "demo",
     "tests/acceptance/test_demo_sync.py": "demo",
     "tests/integration/test_demo_metrics.py": "demo",
     "tests/integration/test_demo_pages.py": "demo",
+    "tests/integration/test_demo_stores.py": "demo",
 }
 """Files to what they share, a fixture of the session."""
 

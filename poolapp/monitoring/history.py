@@ -1,4 +1,4 @@
-"""What the pools did lately: samples of each for the sparklines, and the latest events of each alias.
+"""What the pools did lately: samples of each, for sparklines, and the latest events of an alias.
 
 Reads two counters of a pool every two seconds, so that an acquire costs nothing more; memory is
 bounded by the numbers below.
@@ -42,8 +42,8 @@ class Samples:
 
     def as_dict(self) -> dict[str, Any]:
         """Without what is all 0: most of it is, and a fleet has many pools."""
-        found = {"n": len(self.in_use), "in_use": self.in_use, "waiting": self.waiting}
-        return {name: value for name, value in found.items() if name == "n" or any(value)}
+        lists = {"in_use": list(self.in_use), "waiting": list(self.waiting)}
+        return {"n": len(self.in_use)} | {name: each for name, each in lists.items() if any(each)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Samples:

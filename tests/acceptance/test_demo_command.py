@@ -168,7 +168,7 @@ def test_no_secret_is_in_the_logs(first_run: DemoProcess) -> None:
 @pytest.mark.parametrize(
     ("stage", "number"),
     [
-        ("Starting PostgreSQL", signal.SIGTERM),
+        ("Starting the servers", signal.SIGTERM),
         ("Migrating", signal.SIGINT),
         ("Importing", signal.SIGTERM),
         ("Importing", signal.SIGHUP),

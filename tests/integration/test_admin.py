@@ -17,6 +17,7 @@ from django.test import AsyncClient, Client
 from poolapp import Observer, pools
 from poolapp.core.work import working
 from poolapp.models import Pool
+from poolapp.monitoring.health import monitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,6 +28,7 @@ POSTGRES = "poolapp.backends.postgres.PostgresBackend"
 
 @pytest.fixture(autouse=True)
 async def _pools_are_closed() -> AsyncIterator[None]:
+    monitor.history.forget()
     yield
     await pools.close_all()
 

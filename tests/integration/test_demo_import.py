@@ -24,11 +24,13 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("import")
-    run(folder, "devservices", "up", "postgres", "elasticsearch")
-    run(folder, "migrate", "--verbosity=0")
-    assert "Imported" in run(folder, "import_stdlib").stdout
-    yield folder
-    discard(folder)
+    try:
+        run(folder, "devservices", "up", "postgres", "elasticsearch", "s3")
+        run(folder, "migrate", "--verbosity=0")
+        assert "Imported" in run(folder, "import_stdlib").stdout
+        yield folder
+    finally:
+        discard(folder)
 
 
 def command(*arguments: str) -> list[str]:

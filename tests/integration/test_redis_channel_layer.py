@@ -233,3 +233,8 @@ class TestSettings:
         async with redis_pool(server.url, options=options) as pool:
             with pytest.raises(InvalidPoolError, match="decode_responses"):
                 await RedisChannelLayer(pool=pool.alias).send("a", {"type": "x"})
+
+    async def test_a_cluster_is_refused(self) -> None:
+        async with redis_pool("redis+cluster://127.0.0.1:1") as pool:
+            with pytest.raises(InvalidPoolError, match="one server"):
+                await RedisChannelLayer(pool=pool.alias).send("a", {"type": "x"})

@@ -426,3 +426,27 @@ class TestPipelines:
             pipe.set("k", "mine")
             with pytest.raises(redis.exceptions.WatchError):
                 await pipe.execute()
+
+
+def test_every_short_cut_crosses_to_the_pool_loop_where_loops_are_shared(redis_url: str) -> None:
+    config = redis_config(redis_url, loops="shared")
+    pools.register(config.alias, config)
+    key = f"crossing:{config.alias}"
+
+    async def use() -> None:
+        pool = pools[config.alias]
+        assert await pool.execute("SET", key, 1, "EX", 60)
+        assert await pool.commands.incr(key) == 2
+        assert await pool.pipeline().incr(key).get(key).execute() == [3, b"3"]
+        with pytest.raises(redis.exceptions.ResponseError):
+            await pool.execute("LPUSH", key, 1)
+        assert await pool.publish(key, "x") == 0
+        assert pool.stats().connected == 0
+
+    try:
+        for _ in range(5):
+            asyncio.run(use())
+        (home,) = [each for each in pools.all(initialized_only=True) if each.alias == config.alias]
+        assert home.stats().connected == 1
+    finally:
+        asyncio.run(pools.remove(config.alias))

@@ -95,6 +95,19 @@ class TestListening:
                     assert await pool.publish("again", str(turn)) == 1
                     assert (await anext(messages)).data == b"%d" % turn
 
+    async def test_the_last_to_leave_may_come_back_at_once(self, server: Valkey, pool: Any) -> None:
+        for turn in range(20):
+            async with pool.subscribe("again") as messages:
+                assert await pool.publish("again", str(turn)) == 1
+                assert (await anext(messages)).data == b"%d" % turn
+            for _ in range(turn // 2):
+                await asyncio.sleep(0)
+
+        async def gone() -> bool:
+            return not await listening(server, pool)
+
+        await eventually(gone)
+
     async def test_a_slow_reader_loses_the_oldest_or_is_told(self, pool: Any) -> None:
         async with (
             pool.subscribe("a", limit=3) as slow,

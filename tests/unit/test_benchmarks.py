@@ -28,6 +28,18 @@ EXPECTED = {
         "http.bare_ops",
         "http.poolapp_ops",
     },
+    "redis": {
+        "redis.get_1000_ops",
+        "redis.get_1000_vs_blocking_pool",
+        *(
+            f"redis.get_1000_{name}_ops"
+            for name in ("commands", "lease", "blocking_pool", "pipeline")
+        ),
+        *(f"redis.get_1000_{name}_vs_blocking_pool" for name in ("commands", "lease", "pipeline")),
+        "redis.get_alone_ops",
+        "redis.get_alone_vs_blocking_pool",
+        "redis.get_alone_blocking_pool_ops",
+    },
     "s3": {
         *(f"s3.put_100_{name}_ops" for name in ("ours", "pooled", "client_per_call")),
         *(f"s3.put_100_vs_{name}" for name in ("pooled", "client_per_call")),

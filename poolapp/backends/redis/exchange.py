@@ -70,7 +70,7 @@ async def _once(client: PooledRedis, batch: Sequence[Command]) -> None:
 
 async def _read(client: PooledRedis, connection: Any, sent: Sequence[Command]) -> None:
     read_reply = connection._parser.read_response
-    callbacks = client.response_callbacks
+    converters: dict[Any, Any] = {}  # redis-py's own dictionary changes the case at each look-up
     patience = connection.socket_timeout
     loop = asyncio.get_running_loop()
     unable: ResponseError | None = None
@@ -84,7 +84,10 @@ async def _read(client: PooledRedis, connection: Any, sent: Sequence[Command]) -
                 if answer.done():
                     continue
                 if not isinstance(reply, ResponseError):
-                    convert = callbacks.get(command.args[0])
+                    name = command.args[0]
+                    if name not in converters:
+                        converters[name] = client.response_callbacks.get(name)
+                    convert = converters[name]
                     try:
                         if convert is not None:
                             reply = convert(reply, **command.options)
@@ -130,8 +133,8 @@ def _pieces(encode: Callable[[Any], Any], args: tuple[Any, ...]) -> list[Any]:
     words, name = _name(args[0])
     pieces: list[Any] = [b"*%d\r\n" % (words + len(args) - 1), name]
     for arg in args[1:]:
-        value = encode(arg)
-        length = value.nbytes if isinstance(value, memoryview) else len(value)
+        value = arg if type(arg) is bytes else encode(arg)
+        length = value.nbytes if type(value) is memoryview else len(value)
         pieces += (b"$%d\r\n" % length, value, b"\r\n")
     return pieces
 

@@ -127,7 +127,7 @@ class Hub:
             self._audience[key] = (*self._audience.get(key, ()), messages)
         confirmed = self._joining[messages] = pool.loop.create_future()
         self._confirm(messages)
-        if self._task is None or self._task.done():
+        if self._task is None:
             self._task = pool.loop.create_task(self._keep(), context=Context())
         self._run_errand()
         try:
@@ -156,7 +156,13 @@ class Hub:
         if self._audience:
             self._run_errand()
         elif self._task is not None:
+            # It closes its connection by itself; who joins in the meantime has another one opened.
+            self._client = self._pubsub = None
+            self._confirmed.clear()
             self._task.cancel()
+            self._errands.add(self._task)
+            self._task.add_done_callback(self._errands.discard)
+            self._task = None
 
     def _everyone(self) -> set[Messages]:
         return {each for some in self._audience.values() for each in some}
@@ -205,22 +211,25 @@ class Hub:
     async def _listen(self, recovery: Recovery) -> None:
         pool = self._pool
         backend: Any = pool.backend
+        client = None
         try:
             async with asyncio.timeout(pool.config.connect_timeout):
                 client = self._client = await backend.connect_for_messages()
                 pubsub = client.pubsub()
                 await pubsub.connect()
             self._pubsub = pubsub
+            self._asked.clear()
+            self._confirmed.clear()
             self._heard = _now()
             await self._speak()
             recovery.succeeded(1)
             await self._read(pubsub)
         finally:
-            client, self._client, self._pubsub = self._client, None, None
-            self._asked.clear()
-            self._confirmed.clear()
             if client is not None:
                 backend.terminate(client)
+            if self._client is client:
+                self._client = self._pubsub = None
+                self._confirmed.clear()
 
     async def _read(self, pubsub: Any) -> None:
         patience = self._pool.config.options.get("health_check_interval", HEARTBEAT) or None

@@ -18,15 +18,14 @@ async def ready(request: HttpRequest) -> HttpResponse:
 
 
 async def hold(request: HttpRequest, count: int) -> HttpResponse:
-    for _ in range(count):
-        HELD.append(await pools["default"].acquire())
+    HELD.extend([await pools["default"].acquire() for _ in range(count)])
     return HttpResponse("held")
 
 
 async def wait(request: HttpRequest, count: int) -> HttpResponse:
     """Ask for more than there are."""
-    for _ in range(count):
-        WAITING.append(asyncio.ensure_future(pools["default"].acquire()._acquire()))
+    acquire = pools["default"].acquire
+    WAITING.extend(asyncio.ensure_future(acquire()._acquire()) for _ in range(count))
     return HttpResponse("waiting")
 
 
