@@ -45,7 +45,7 @@ async def run(lab: Lab) -> None:
             "": ("poolapp, pool.execute", partial(pool.execute, "GET", KEY)),
             "commands": ("poolapp, pool.commands.get", partial(pool.commands.get, KEY)),
             "lease": ("poolapp, acquire()", partial(_by_lease, pool)),
-            BLOCKING: ("redis-py, BlockingConnectionPool", partial(client.get, KEY)),
+            BLOCKING: ("redis-py, its blocking pool", partial(client.get, KEY)),
         }
         for label, get in gets.values():
             if await get() != VALUE:
@@ -54,7 +54,7 @@ async def run(lab: Lab) -> None:
         labels = {name: label for name, (label, _) in gets.items()}
         works["pipeline"] = partial(_pipelines, client)
         labels["pipeline"] = "redis-py, a pipeline by hand"
-        title = f"{CROWD} concurrent GETs, {CONNECTIONS} connections: GETs per second"
+        title = f"{CROWD} GETs at once on {CONNECTIONS} sockets: per second"
         await _compare(lab, title, "get_1000", works, labels)
         alone = {name: partial(_alone, gets[name][1]) for name in ("", BLOCKING)}
         await _compare(lab, "One GET after the other: GETs per second", "get_alone", alone, labels)
@@ -66,14 +66,14 @@ async def _compare(
 ) -> None:
     found = await lab.race(works)
     speeds = {name: [1 / value for value in seconds] for name, seconds in found.items()}
-    section = lab.report.section(title, "of blocking pool")
+    section = lab.report.section(title, "of theirs")
     for name, speed in speeds.items():
         own = f"redis.{key}_{name}".rstrip("_")
         ops = lab.report.add(f"{own}_ops", speed, "ops/s")
         ratio = None
         if name != BLOCKING:
             ratio = lab.report.add(
-                f"{own}_vs_{BLOCKING}", ratios(speed, speeds[BLOCKING]), "of blocking pool"
+                f"{own}_vs_{BLOCKING}", ratios(speed, speeds[BLOCKING]), "of theirs"
             )
         section.rows.append(Row(labels[name], ops, ratio))
 

@@ -91,7 +91,11 @@ class _Wrapped:
         except Exception as error:
             # The protocol's way to say that an application has no lifespan: Django raises
             # ValueError, others whatever they raise for an unknown scope.
-            logger.debug("The wrapped application has no lifespan: %r", error)
+            logger.debug(
+                "The wrapped application has no lifespan: %r",
+                error,
+                extra={"alias": "", "event": "no_lifespan"},
+            )
 
     async def _receive_answer(self, message: Message) -> None:
         if self._answer is not None and not self._answer.done():

@@ -1,4 +1,5 @@
-"""Channels consumers that pass on to browsers what an upstream of a pool says."""
+"""For Channels consumers: passing on to browsers what an upstream of a pool says, and the name of
+whoever holds a connection."""
 
 from __future__ import annotations
 
@@ -7,11 +8,13 @@ import logging
 from collections.abc import Hashable
 from typing import Any, ClassVar
 
+from channels.consumer import AsyncConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
 
 from poolapp.core.exceptions import PoolError
 from poolapp.core.registry import pools
 from poolapp.core.subscription import Gap, Message, Policy, SlowSubscriber, Subscription
+from poolapp.core.work import working
 from poolapp.integrations.browsers import Pace, pace_of
 from poolapp.integrations.fleet_relay import subscribe_in_fleet
 
@@ -25,7 +28,24 @@ INTERNAL_ERROR = 4011
 TRY_AGAIN_LATER = 4013
 
 
-class PooledUpstreamMixin(AsyncWebsocketConsumer):
+class HolderMixin(AsyncConsumer):
+    """A lease that the consumer holds knows it: ``consumer shop.live.Basket (/basket/7/)``. For any
+    consumer of Channels, also a synchronous one; stands first among the bases::
+
+        class Basket(HolderMixin, AsyncJsonWebsocketConsumer): ...
+
+    It names the class and the path, never the query.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        kind = type(self)
+        path = scope.get("path")  # a worker's consumer has none
+        name = f"{kind.__module__}.{kind.__qualname__}" + (f" ({path})" if path else "")
+        with working("consumer", name):
+            await super().__call__(scope, receive, send)
+
+
+class PooledUpstreamMixin(HolderMixin, AsyncWebsocketConsumer):
     """Relays an upstream WebSocket of a pool to the browser; all consumers of a process share one
     connection to it. For Channels' asynchronous WebSocket consumers::
 
@@ -112,15 +132,28 @@ class PooledUpstreamMixin(AsyncWebsocketConsumer):
                     else:
                         await self._pass_on(each)
         except SlowSubscriber as error:
-            logger.warning("%s", error)
+            logger.warning("%s", error, extra=self._said("too_slow"))
             await self._hang_up(TOO_SLOW)
         except PoolError as error:
-            logger.warning("A consumer of %r was closed: %s", self.upstream, error)
+            logger.warning(
+                "A consumer of %r was closed: %s",
+                self.upstream,
+                error,
+                extra=self._said("consumer_closed"),
+            )
             await self._hang_up(TRY_AGAIN_LATER)
         except OSError:
-            logger.debug("The browser of a consumer of %r has gone", self.upstream)
+            logger.debug(
+                "The browser of a consumer of %r has gone",
+                self.upstream,
+                extra=self._said("browser_gone"),
+            )
         except Exception:
-            logger.exception("%s failed and was closed", type(self).__qualname__)
+            logger.exception(
+                "%s failed and was closed",
+                type(self).__qualname__,
+                extra=self._said("consumer_failed"),
+            )
             await self._hang_up(INTERNAL_ERROR)
         else:
             await self._hang_up(GOING_AWAY)
@@ -149,7 +182,11 @@ class PooledUpstreamMixin(AsyncWebsocketConsumer):
                 try:
                     content = await self.decode_json(message)
                 except ValueError:
-                    logger.warning("The upstream of %r sent what is no JSON", self.upstream)
+                    logger.warning(
+                        "The upstream of %r sent what is no JSON",
+                        self.upstream,
+                        extra=self._said("not_json"),
+                    )
                     return
             if not await self.filter(content):
                 return
@@ -173,6 +210,9 @@ class PooledUpstreamMixin(AsyncWebsocketConsumer):
             kind.filter is not PooledUpstreamMixin.filter
             or kind.transform is not PooledUpstreamMixin.transform
         )
+
+    def _said(self, event: str) -> dict[str, str]:
+        return {"alias": self.upstream, "event": event}
 
     async def _hang_up(self, code: int) -> None:
         if not self._closed:

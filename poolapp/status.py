@@ -80,9 +80,15 @@ class PoolStatusConsumer(AsyncJsonWebsocketConsumer):
                         await self.close(FORBIDDEN)
                         return
         except OSError:
-            logger.debug("The browser of a status page has gone")
+            logger.debug(
+                "The browser of a status page has gone",
+                extra={"alias": "", "event": "browser_gone"},
+            )
         except Exception:
-            logger.exception("A status page is not kept up to date any more")
+            logger.exception(
+                "A status page is not kept up to date any more",
+                extra={"alias": "", "event": "consumer_failed"},
+            )
             await self.close()
 
     async def _may_see(self) -> bool:

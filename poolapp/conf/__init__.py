@@ -3,6 +3,7 @@ the registry."""
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,7 +37,7 @@ __all__ = [
 FILE = "POOLAPP_FILE"
 """The environment variable that takes the place of ``POOLAPP["FILE"]``."""
 
-_OWN_KEYS = ("FILE", "FLEET", "FLEET_NAME", "OTEL", "TRACE")
+_OWN_KEYS = ("FILE", "FLEET", "FLEET_NAME", "LOG_EVERY", "OTEL", "TRACE")
 """Of the setting ``POOLAPP``."""
 
 _TEXTS = {
@@ -90,6 +91,12 @@ def _own_faults() -> list[Fault]:
         for key, hint in _FLAGS.items()
         if not isinstance(own.get(key, False), bool)
     ]
+    every = own.get("LOG_EVERY")
+    is_number = isinstance(every, int | float) and not isinstance(every, bool)
+    if every is not None and not (is_number and 1 <= every < math.inf):
+        message = f"must be a number of seconds, at least 1, not {shown(every)}"
+        hint = "So often the statistics are logged; None is never."
+        faults.append(_own_fault("POOLAPP['LOG_EVERY']", message, hint))
     path = own.get("FILE", "")
     if path is not None and not isinstance(path, str | Path):
         message = f"must be the path of a YAML file, not {shown(path)}"

@@ -116,13 +116,14 @@ class Events:
         self.acquired = self._heard["acquired"]
         self.released = self._heard["released"]
 
-    def emit(self, name: str, *details: Any) -> None:
+    def emit(self, name: str, pool: Any, *details: Any) -> None:
         for heard in self._heard.get(name, ()):
             try:
-                heard(*details)
+                heard(pool, *details)
             except Exception:
-                self.failed(name)
+                self.failed(name, pool)
 
-    def failed(self, name: str) -> None:
+    def failed(self, name: str, pool: Any) -> None:
         """Called in an ``except`` block: an observer's fault is its own."""
-        logger.error("An observer failed on %s", name, exc_info=True)  # noqa: LOG014
+        said = {"alias": pool.alias, "event": "observer_failed"}
+        logger.error("An observer failed on %s", name, exc_info=True, extra=said)  # noqa: LOG014

@@ -155,7 +155,7 @@ class Lender(Generic[C]):
             try:
                 heard(self, lease, waited)
             except Exception:
-                self.events.failed("acquired")
+                self.events.failed("acquired", self)
         if outer is not None:
             self.counters.nested += 1
             self.events.emit("nested", self, lease, outer)
@@ -270,7 +270,7 @@ class Lender(Generic[C]):
             try:
                 heard(self, lease, held)
             except Exception:
-                self.events.failed("released")
+                self.events.failed("released", self)
         if lease.reported:
             self.events.emit("returned", self, lease, held)
         if (

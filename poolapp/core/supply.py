@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -118,39 +119,42 @@ class Supply(Generic[C]):
             self.recovery.last_error = describe(error, self.pool.config.scrub)
         settle(None if error else task.result(), error)
 
+    @property
+    def _said(self) -> dict[str, str]:
+        """For the log."""
+        return {"alias": self.pool.alias, "event": "backend_failed"}
+
     def ask(self, question: Callable[..., object], *details: object) -> bool:
         """What the adapter says, and yes when it fails to say: its fault costs a connection, not
         a slot."""
         try:
             return bool(question(*details))
         except Exception:
-            logger.exception("%s failed", question.__qualname__)
+            logger.exception("%s failed", question.__qualname__, extra=self._said)
             return True
 
     def latency(self) -> float | None:
         """The slowest connection's last heartbeat, in seconds, as far as the driver tells."""
-        found = []
-        for entry in list(self.entries):
-            try:
-                found.append(self.backend.latency(entry.connection))
-            except Exception:
-                logger.exception("%s failed", self.backend.latency.__qualname__)
-        return max((each for each in found if each is not None), default=None)
+        return max(self._told(self.backend.latency), default=None)
 
     def sockets(self) -> Sockets | None:
         """What the driver tells of its own sockets, over all generations that live."""
-        found = []
-        for entry in list(self.entries):
-            try:
-                found.append(self.backend.sockets(entry.connection))
-            except Exception:
-                logger.exception("%s failed", self.backend.sockets.__qualname__)
-        told = [each for each in found if each is not None]
+        told = self._told(self.backend.sockets)
         if not told:
             return None
         return Sockets(
             open=sum(each.open for each in told), in_use=sum(each.in_use for each in told)
         )
+
+    def _told(self, question: Callable[[C], R | None]) -> list[R]:
+        """The answers of the adapter for all that live; one that it fails to give is none."""
+        found = []
+        for entry in list(self.entries):
+            try:
+                found.append(question(entry.connection))
+            except Exception:
+                logger.exception("%s failed", question.__qualname__, extra=self._said)
+        return [each for each in found if each is not None]
 
     # -- opening ------------------------------------------------------------------------------
 
@@ -483,6 +487,15 @@ class Supply(Generic[C]):
         The tasks of steps under way are collected some time; nothing is settled for them then.
         """
         self._abandoned = True
+        for task in self._tasks:
+            # Nobody can await them any more, so that nobody need be told.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            step = task.get_coro()
+            if (
+                inspect.iscoroutine(step)
+                and inspect.getcoroutinestate(step) == inspect.CORO_CREATED
+            ):
+                step.close()
         opened = [entry.connection for entry in self.entries | self.leaving]
         opened += [each.result()[0] for each in self._connects if _has_result(each)]
         for connection in opened:

@@ -62,7 +62,11 @@ class Goodbye:
     async def _end(self) -> None:
         late = await self._late(_patience())
         if late:
-            logger.warning("%d requests did not end in time and were cut short", len(late))
+            logger.warning(
+                "%d requests did not end in time and were cut short",
+                len(late),
+                extra={"alias": "", "event": "requests_cut"},
+            )
             for task in late:
                 _hang_up(self._requests[task])
             late = await self._late(LAST_GRACE)

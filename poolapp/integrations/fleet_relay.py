@@ -159,7 +159,12 @@ class Member:
         self._forget()
         error: PoolError | None = None
         if not task.cancelled() and (fault := task.exception()) is not None:
-            logger.error("The fleet's relay of pool %r failed", self._alias, exc_info=fault)
+            logger.error(
+                "The fleet's relay of pool %r failed",
+                self._alias,
+                exc_info=fault,
+                extra={"alias": self._alias, "event": "relay_failed"},
+            )
             error = PoolError(f"the fleet's relay of pool {self._alias!r} failed")
         self.audience.end(error)
         if not self._joined.done():
@@ -272,7 +277,12 @@ class Member:
     def _complain(self, text: str) -> None:
         if text != self._complained:
             self._complained = text
-            logger.warning("The fleet's relay of pool %r: %s", self._alias, text)
+            logger.warning(
+                "The fleet's relay of pool %r: %s",
+                self._alias,
+                text,
+                extra={"alias": self._alias, "event": "relay_troubled"},
+            )
 
 
 async def _either(*works: Coroutine[Any, Any, None]) -> None:

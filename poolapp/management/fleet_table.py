@@ -17,8 +17,8 @@ _RIGHT = {4, 5, 6, 7, 8, 9}
 
 
 def fleet_lines(fleet: FleetPicture) -> Iterator[Line]:
-    """A row for each alias of each worker, the worst first; then what is wrong, and how much the
-    servers let in."""
+    """A row for each alias of each worker, the worst first; then what is wrong, how much the
+    servers let in, and what could be set otherwise."""
     rows = [(alias, process) for process in fleet.processes for alias in process.aliases]
     rows.sort(key=lambda row: row[0].urgency, reverse=True)
     workers = counted(len(fleet.processes), "worker", "workers")
@@ -39,6 +39,12 @@ def fleet_lines(fleet: FleetPicture) -> Iterator[Line]:
     for limit in fleet.limits:
         style = "degraded" if limit.exceeded else ""
         yield Line(f"{', '.join(limit.aliases)}: {limit.sentence}", style)
+    advised = [row for row in rows if row[0].advice]
+    if advised:
+        yield Line("")
+    for alias, process in advised:
+        for sentence in alias.advice:
+            yield Line(f"{alias.alias} on {_name(process)}: {sentence}")
 
 
 def _name(process: ProcessPicture) -> str:

@@ -3,6 +3,7 @@ none of it."""
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 
 from django.conf import settings
@@ -13,13 +14,20 @@ from poolapp.monitoring.bridge import SignalBridge
 from poolapp.monitoring.fleet import fleet as the_fleet
 from poolapp.monitoring.health import monitor
 from poolapp.monitoring.log import LogObserver
+from poolapp.monitoring.statistics import StatisticsLog
+
+statistics = StatisticsLog(monitor)
+
+os.register_at_fork(after_in_child=statistics.forget)
 
 _LISTENERS = (
     LogObserver(),
+    statistics,
     SignalBridge(),
     monitor.rates,
     monitor.prober,
     monitor.history,
+    monitor.usage,
     the_fleet.member,
 )
 

@@ -62,7 +62,7 @@ class Spark:
     in_use: str
     """The area of the connections in use; ``MAX_SIZE`` is its height, unless somebody waits."""
     demand: str
-    """The line of those and the acquires that wait, where any did; else ``""``."""
+    """The area of those and the acquires that wait, if any did; else ``""``."""
     limit: str
     """How high ``MAX_SIZE`` is; ``""`` where it is the top."""
     words: str
@@ -77,16 +77,19 @@ class Spark:
         if waits:
             words += f", and at most {max(samples.waiting)} waiting"
         start = SAMPLES - len(demand)
-        area = f"{_steps(samples.in_use, top, start)}V{HEIGHT}H{start}Z" if used_up else ""
-        line = _steps(demand, top, start) if waits else ""
-        return cls(area, line, _height(max_size, top) if top > max_size else "", words)
+        return cls(
+            in_use=_area(samples.in_use, top, start) if used_up else "",
+            demand=_area(demand, top, start) if waits else "",
+            limit=_height(max_size, top) if top > max_size else "",
+            words=words,
+        )
 
 
 def _height(value: int, top: int) -> str:
     return str(HEIGHT - round((HEIGHT - 1) * value / top))
 
 
-def _steps(values: Sequence[int], top: int, start: int) -> str:
+def _area(values: Sequence[int], top: int, start: int) -> str:
     """As stairs, so that what did not change costs nothing."""
     found = [f"M{start} {_height(values[0], top)}"]
     before = values[0]
@@ -94,7 +97,7 @@ def _steps(values: Sequence[int], top: int, start: int) -> str:
         if value != before:
             found.append(f"H{place}V{_height(value, top)}")
             before = value
-    found.append(f"H{SAMPLES}")
+    found.append(f"H{SAMPLES}V{HEIGHT}H{start}Z")
     return "".join(found)
 
 
@@ -202,6 +205,11 @@ class AliasBoard:
             for number, event in enumerate(alias.events)
         ]
         return sorted(found, key=lambda each: each.event.ago)
+
+    @property
+    def advice(self) -> list[str]:
+        """What an operator may want to change, each once."""
+        return list(dict.fromkeys(each for _, alias in self.everywhere for each in alias.advice))
 
     @property
     def errors(self) -> list[tuple[str, list[ProcessPicture]]]:

@@ -21,7 +21,12 @@ def _send(signal: Signal, pool: Pool[Any], **details: object) -> None:
     answers = signal.send_robust(sender=type(pool.backend), alias=pool.alias, pool=pool, **details)
     for receiver, answer in answers:
         if isinstance(answer, Exception):
-            logger.error("A receiver of a pool's signal failed: %r", receiver, exc_info=answer)
+            logger.error(
+                "A receiver of a pool's signal failed: %r",
+                receiver,
+                exc_info=answer,
+                extra={"alias": pool.alias, "event": "receiver_failed"},
+            )
 
 
 class SignalBridge(Observer):

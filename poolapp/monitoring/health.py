@@ -16,6 +16,7 @@ from poolapp.core.stats import PoolStats
 from poolapp.monitoring.history import History
 from poolapp.monitoring.probe import Probe, Prober, Status
 from poolapp.monitoring.rates import ErrorRates, Tally
+from poolapp.monitoring.usage import Usage
 
 DEGRADED_RATE = 0.05
 UNHEALTHY_RATE = 0.10
@@ -123,6 +124,7 @@ class Monitor:
         self.rates = ErrorRates(clock)
         self.prober = Prober(clock)
         self.history = History(clock)
+        self.usage = Usage(clock)
         self.worries: list[Callable[[str], Sequence[tuple[Status, str]]]] = []
         """What others know of an alias: quick functions, called from any thread."""
 
@@ -193,3 +195,4 @@ monitor = Monitor(pools)
 
 os.register_at_fork(after_in_child=monitor.rates.forget)
 os.register_at_fork(after_in_child=monitor.history.forget)
+os.register_at_fork(after_in_child=monitor.usage.forget)

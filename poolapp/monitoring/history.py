@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from typing import Any
 
 from poolapp.core.pool import Pool
@@ -111,7 +112,8 @@ class History(LogObserver):
         samples = self._samples.get(pool)
         if samples is not None:
             samples.append((pool.in_use, pool.waiting))
-            pool.loop.call_later(PERIOD, self._sample, pool)
+            # In an empty context: the one that is current may be of a request, and would live on.
+            pool.loop.call_later(PERIOD, self._sample, pool, context=Context())
 
     def pool_closed(self, pool: Pool[Any]) -> None:
         self._samples.pop(pool, None)

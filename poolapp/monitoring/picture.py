@@ -9,6 +9,7 @@ from typing import Any
 from poolapp.core.backend import Sockets
 from poolapp.core.lease import Lease
 from poolapp.core.stats import PoolStats
+from poolapp.monitoring.advice import advise
 from poolapp.monitoring.health import SEVERITY, Health, Monitor
 from poolapp.monitoring.history import Event, Samples
 from poolapp.monitoring.probe import Status
@@ -98,6 +99,8 @@ class AliasPicture:
     loops: list[LoopPicture]
     events: list[Event] = dataclasses.field(default_factory=list)
     """Of late, the latest first."""
+    advice: tuple[str, ...] = ()
+    """What an operator may want to change, in sentences; see ``poolapp.monitoring.advice``."""
 
     @property
     def alias(self) -> str:
@@ -161,6 +164,7 @@ class AliasPicture:
             "max_size": self.max_size,
             "loops": [each.as_dict() for each in self.loops],
             "events": [each.as_dict() for each in self.events],
+            "advice": list(self.advice),
         }
 
     @classmethod
@@ -176,7 +180,15 @@ class AliasPicture:
         )
         loops = [LoopPicture.from_dict(each) for each in data["loops"]]
         events = [Event.from_dict(each, age) for each in data.get("events", ())]
-        return cls(health, data["backend"], data["min_size"], data["max_size"], loops, events)
+        return cls(
+            health=health,
+            backend=data["backend"],
+            min_size=data["min_size"],
+            max_size=data["max_size"],
+            loops=loops,
+            events=events,
+            advice=tuple(map(str, data.get("advice", ()))),
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -271,13 +283,15 @@ def pictures(monitor: Monitor) -> Iterator[AliasPicture]:
             if pool.alias == alias
         ]
         config = registry.config(alias) if alias in registry else None
+        stats = [each.stats for each in shown]
         yield AliasPicture(
-            health=monitor.known(alias, [each.stats for each in shown]),
+            health=monitor.known(alias, stats),
             backend=config.backend.rpartition(".")[2] if config else "",
             min_size=config.min_size if config else 0,
             max_size=config.max_size if config else 0,
             loops=shown,
             events=monitor.history.events(alias),
+            advice=advise(stats, monitor.usage.window(alias)),
         )
 
 

@@ -286,7 +286,7 @@ async def test_a_postgresql_server_killed_under_load_and_started_again(
 ) -> None:
     """Scenario 20: server restart (kill -9) under load: recovers, no permanent loss of slots, the
     reconnects are ramped."""
-    settings = {"max_size": 8, "max_connecting": 4, "acquire_timeout": 2.0}
+    settings = {"max_size": 8, "max_connecting": 4, "acquire_timeout": 10.0}
     async with postgres_pool(postgres_server.url, **settings) as pool:
         connecting: list[int] = []
 
@@ -319,7 +319,7 @@ async def test_an_elasticsearch_server_killed_under_load_and_started_again(
 ) -> None:
     """Scenario 20, Elasticsearch: recovers, no permanent loss of slots."""
     options = {"max_retries": 0, "request_timeout": 5}
-    settings = {"max_size": 8, "acquire_timeout": 2.0, "options": options}
+    settings = {"max_size": 8, "acquire_timeout": 10.0, "options": options}
     async with elasticsearch_pool(server_urls["elasticsearch"], **settings) as pool:
 
         async def ask() -> None:

@@ -97,7 +97,8 @@ def test_the_admin_shows_each_pool_with_its_numbers(
         expect(page.get_by_role("heading", name=re.compile(alias))).to_be_visible()
     expect(page.get_by_text("of 10 connections are in use")).to_be_visible()
     expect(page.get_by_text("of 50 connections are in use")).to_be_visible()
-    page.get_by_text("Settings in force").first.click()
+    page.get_by_role("link", name="Leases, events and settings of default").click()
+    expect(page.get_by_role("heading", name="Settings in force")).to_be_visible()
     expect(page.get_by_text("MAX_SIZE").first).to_be_visible()
     page.set_viewport_size({"width": 360, "height": 740})
     assert overflow(page) <= 0

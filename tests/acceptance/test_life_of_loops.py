@@ -184,6 +184,35 @@ def test_loop_closed_by_hand_within_a_step(shared: bool, step: str, collected: s
 
 
 @KINDS
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_loop_closed_by_hand_as_a_close_begins_leaves_no_noise(shared: bool, taken: int) -> None:
+    """Scenario 31: a goodbye that had no turn, or no time, is told to nobody."""
+    registry, server = registry_of(shared=shared, max_size=2)
+    told: list[str] = []
+
+    async def main() -> None:
+        pool = registry["fake"]
+        await hold(pool)  # type: ignore[arg-type]
+        server.close.never()
+        pool.drain()
+        await turns(taken)
+
+    async def look_up() -> None:
+        registry["fake"]
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+    loop.run_until_complete(main())
+    loop.close()
+    asyncio.run(look_up())
+    assert registry.count() == 0
+    assert server.open == []
+    del loop
+    gc.collect()
+    assert told == []
+
+
+@KINDS
 def test_each_loop_has_a_pool_of_its_own_and_is_freed(shared: bool) -> None:
     """Scenario 32: a second loop gets its own pool; loops, pools and connections are freed; a new
     loop at a reused address never gets the old pool."""

@@ -118,16 +118,17 @@ async def test_no_secret_is_in_the_admin_s_page_or_in_readiness(
     try:
         user = await User.objects.acreate(username="boss", is_staff=True, is_superuser=True)
         await async_client.aforce_login(user)
-        page = await async_client.get("/admin/poolapp/")
+        addresses = ["", "pool/status.json", *(f"pool/{alias}/" for alias in settings.POOLS)]
+        answers = [await async_client.get(f"/admin/poolapp/{each}") for each in addresses]
     finally:
         await sync_to_async(connections.close_all)()
-    assert page.status_code == 200
-    shown = page.content.decode()
+    assert {each.status_code for each in answers} == {200}
+    shown = "".join(each.content.decode() for each in answers)
     assert 'id="pool-refused"' in shown
     assert f"postgresql://{USER}:***@" in shown
     assert_hidden(secret, shown)
-    for answer in ("json", "text"):
-        response = await async_client.get(f"/pools/health/ready?format={answer}")
+    for form in ("json", "text"):
+        response = await async_client.get(f"/pools/health/ready?format={form}")
         assert response.status_code == 503
         assert_hidden(secret, response.content.decode())
     await pools.close_all()

@@ -337,7 +337,7 @@ class TestOutage:
         """Scenario 41."""
         unavailable = (BackendUnavailable, PoolTimeout)
         async with Valkey(tmp_path) as server:
-            settings = {"acquire_timeout": 0.5, "check_after": 60.0}
+            settings = {"acquire_timeout": 0.1, "check_after": 60.0}
             async with redis_pool(server.url, **settings) as pool:
                 cache = RedisCache(pool.alias, {})
                 await cache.aset("k", "v")

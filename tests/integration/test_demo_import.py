@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(180)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("import")
     try:
-        run(folder, "devservices", "up", "postgres", "elasticsearch", "s3")
+        run(folder, "devservices", "up", "postgres", "elasticsearch", "s3", "mongodb")
         run(folder, "migrate", "--verbosity=0")
         assert "Imported" in run(folder, "import_stdlib").stdout
         yield folder

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from tests.demo_process import DemoProcess, devservices
 
@@ -312,6 +313,9 @@ def test_without_elasticsearch_searching_says_so_and_entries_are_still_there(
 def test_without_postgresql_an_entry_is_unavailable_and_not_missing(
     browser: httpx.Client, folder: Path
 ) -> None:
+    with redis.Redis.from_url(devservices(folder, "urls")["redis"]) as cache:
+        for key in cache.scan_iter("*page:*"):
+            cache.delete(key)
     devservices(folder, "down", "postgres")
     try:
         pages = [browser.get(path) for path in ("/entry/json.loads/", "/entry/json.lods/", "/")]

@@ -256,7 +256,7 @@ async def one_by_one(pool: Any, key: str, expected: bytes) -> bytes:
 class TestOutage:
     async def test_an_outage_is_never_not_found(self, server: Valkey) -> None:
         """Scenario 41: get, exists and delete on a stopped server raise BackendUnavailable."""
-        settings = {"acquire_timeout": 0.5, "check_after": 60.0}
+        settings = {"acquire_timeout": 0.1, "check_after": 60.0}
         async with redis_pool(server.url, **settings) as pool:
             await pool.execute("SET", "k", "v")
             server.kill()

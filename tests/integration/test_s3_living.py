@@ -114,7 +114,7 @@ class TestBroken:
         self, bucket_url: str, services: Any
     ) -> None:
         """Scenario 20: kill -9 and restart under load: recovers, no permanent loss of slots."""
-        settings = {"max_size": 8, "acquire_timeout": 2.0, "options": ONCE}
+        settings = {"max_size": 8, "acquire_timeout": 10.0, "options": ONCE}
         async with s3_pool(bucket_url, **settings) as pool:
 
             async def ask() -> None:

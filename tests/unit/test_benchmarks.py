@@ -18,6 +18,9 @@ PEERS = (
 BACKENDS = ("postgres", "elasticsearch", "s3", "redis", "mongodb", "http", "websocket")
 
 EXPECTED = {
+    "dashboard": {
+        f"dashboard.{name}" for name in ("any_thread_ms", "loop_ms", "page_kb", "page_ms")
+    },
     "http": {
         "http.vs_bare_session",
         *(
@@ -62,6 +65,12 @@ EXPECTED = {
         *(f"core.contended_{name}_us" for name in PEERS),
         *(f"core.contended_{name}_ratio" for name in PEERS),
         *(f"core.overtakes_{name}" for name in PEERS),
+    },
+    "dashboard": {
+        "dashboard.page_ms",
+        "dashboard.page_kb",
+        "dashboard.loop_ms",
+        "dashboard.any_thread_ms",
     },
     "loops": {
         "loops.run_us",

@@ -32,7 +32,7 @@ def alias(name: str, *, loops: int = 1, **changes: Any) -> dict[str, Any]:
     """In ``changes`` what is no field of the alias is one of its statistics."""
     own = {
         key: changes.pop(key)
-        for key in ("status", "reasons", "error", "max_size")
+        for key in ("status", "reasons", "error", "max_size", "advice")
         if key in changes
     }
     leases = changes.pop("leases", [])
@@ -146,6 +146,14 @@ def test_the_same_error_of_several_workers_is_told_once() -> None:
     assert told == [("OSError: refused", [1, 2]), ("TimeoutError", [3])]
 
 
+def test_advice_of_several_workers_is_given_once() -> None:
+    found = shown(
+        process(1, shop={"advice": ["Raise MAX_SIZE.", "Hold for less long."]}),
+        process(2, shop={"advice": ["Raise MAX_SIZE."]}),
+    ).aliases[0]
+    assert found.advice == ["Raise MAX_SIZE.", "Hold for less long."]
+
+
 def test_what_is_said_to_a_screen_reader_has_no_number_that_moves() -> None:
     calm = shown(process(1, shop={"in_use": 1}))
     busy = shown(process(1, shop={"in_use": 9, "waiting": 3, "timed_out": 7}))
@@ -183,7 +191,7 @@ def test_a_sparkline_steps_where_the_number_changes_and_ends_at_the_right() -> N
 def test_a_sparkline_shows_who_waits_above_the_maximum() -> None:
     spark = Spark.of(Samples((10, 10), (0, 10)), 10)
     assert spark.in_use == "M58 10H60V20H58Z"
-    assert spark.demand == "M58 10H59V1H60"
+    assert spark.demand == "M58 10H59V1H60V20H58Z"
     assert spark.limit == "10"
     assert spark.words == "At most 10 in use of late, and at most 10 waiting"
 

@@ -467,6 +467,16 @@ def test_a_file_that_is_not_there_is_told_also_to_who_looks_for_its_aliases(
         ({"TRACE": "yes"}, "POOLAPP['TRACE'] must be True or False, not the text 'yes'.", "True: "),
         ({"OTEL": 0}, "POOLAPP['OTEL'] must be True or False, not 0.", "False: "),
         ({"FIEL": "x"}, "POOLAPP['FIEL'] is no setting.", "Did you mean 'FILE'?"),
+        (
+            {"LOG_EVERY": "60"},
+            "POOLAPP['LOG_EVERY'] must be a number of seconds, at least 1, not the text '60'.",
+            "So often",
+        ),
+        (
+            {"LOG_EVERY": 0},
+            "POOLAPP['LOG_EVERY'] must be a number of seconds, at least 1, not 0.",
+            "So often",
+        ),
         ({"FLEET": 5}, "POOLAPP['FLEET'] must be a text, not 5.", "It names the alias of a Redis"),
         ({"FILE": 5}, "POOLAPP['FILE'] must be the path of a YAML file, not 5.", "None is no"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -87,8 +88,9 @@ def test_fault_of_one_observer_is_logged_and_the_others_are_told(
     events.add(Faulty())
     events.add(ear)
     with caplog.at_level(logging.ERROR, "poolapp.events"):
-        events.emit("lost", "pool", False)
+        events.emit("lost", SimpleNamespace(alias="shop"), False)
     assert len(ear.heard) == 1
+    assert vars(caplog.records[0])["alias"] == "shop"
     assert caplog.records[0].getMessage() == "An observer failed on lost"
     assert caplog.records[0].exc_info is not None
 

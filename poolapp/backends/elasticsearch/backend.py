@@ -176,7 +176,14 @@ class ElasticsearchBackend(BaseBackend["AsyncElasticsearch"]):
         if before != status:
             _last_status[self.config.alias] = status
             level = logging.INFO if verdict == "healthy" else logging.WARNING
-            logger.log(level, "Pool %r: %s (was %s)", self.config.alias, message, before)
+            logger.log(
+                level,
+                "Pool %r: %s (was %s)",
+                self.config.alias,
+                message,
+                before,
+                extra={"alias": self.config.alias, "event": "cluster_status"},
+            )
         return verdict, message if verdict != "healthy" else ""
 
     async def server_info(self, connection: AsyncElasticsearch) -> Mapping[str, Any]:

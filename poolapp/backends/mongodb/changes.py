@@ -203,6 +203,7 @@ class Changes:
             "Pool %r: a change stream was interrupted and goes on when the server is back: %s",
             self._alias,
             self._describe(error),
+            extra={"alias": self._alias, "event": "stream_interrupted"},
         )
 
     async def _leave_stream(self) -> None:

@@ -109,6 +109,7 @@ class Notifications:
                     "Pool %r: %d notifications wait to be read; the oldest are dropped",
                     self._lease.pool.alias,
                     self._limit,
+                    extra={"alias": self._lease.pool.alias, "event": "notifications_dropped"},
                 )
             self.dropped += 1
         self._waiting.append(Notification(channel, str(payload), pid))

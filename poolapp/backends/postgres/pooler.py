@@ -63,6 +63,7 @@ async def look_for_one(connection: Connection, alias: str, address: str) -> None
             "track of prepared statements, set a size to say so (100 is the driver's own)",
             alias,
             _ADVICE,
+            extra={"alias": alias, "event": "pooler_found"},
         )
 
 

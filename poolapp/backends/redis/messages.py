@@ -186,7 +186,12 @@ class Hub:
     def drop(self, reason: str) -> None:
         """Connect anew, if connected."""
         if self._client is not None:
-            logger.info("Pool %r: pub/sub is connected anew: %s", self._pool.alias, reason)
+            logger.info(
+                "Pool %r: pub/sub is connected anew: %s",
+                self._pool.alias,
+                reason,
+                extra={"alias": self._pool.alias, "event": "upstream_renewed"},
+            )
             self._pool.backend.terminate(self._client)
 
     def abandon(self) -> None:
@@ -327,7 +332,10 @@ class Hub:
         new = listeners - self._gaps.keys()
         if new:
             logger.warning(
-                "Pool %r: pub/sub was interrupted, and is connected anew: %s", pool.alias, reason
+                "Pool %r: pub/sub was interrupted, and is connected anew: %s",
+                pool.alias,
+                reason,
+                extra={"alias": pool.alias, "event": "upstream_lost"},
             )
         for each in new:
             self._gaps[each] = Gap(since=self._heard, reason=reason)

@@ -165,6 +165,7 @@ class Upload:
                 "lifecycle rule of the bucket can do so",
                 self._pool.alias,
                 type(error).__name__,
+                extra={"alias": self._pool.alias, "event": "upload_left"},
             )
 
 

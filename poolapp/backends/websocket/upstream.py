@@ -146,7 +146,12 @@ class Upstream:
     def _ended(self, task: asyncio.Task[None]) -> None:
         # By itself, when its loop ends and cancels all that runs there; or by a fault of ours.
         if not task.cancelled() and (fault := task.exception()) is not None:
-            logger.error("Pool %r: the upstream failed", self._pool.alias, exc_info=fault)
+            logger.error(
+                "Pool %r: the upstream failed",
+                self._pool.alias,
+                exc_info=fault,
+                extra={"alias": self._pool.alias, "event": "upstream_failed"},
+            )
         self.end("shutdown")
 
     def _give_back(self, reason: str) -> None:
@@ -185,7 +190,12 @@ class Upstream:
             self._give_back("lost")
             gap = Gap(since=_moment(self._last_sign), reason=reason)
             self._gap = gap if self._gap is None else self._gap.joined(gap)
-            logger.warning("Pool %r: the upstream was lost: %s", self._pool.alias, reason)
+            logger.warning(
+                "Pool %r: the upstream was lost: %s",
+                self._pool.alias,
+                reason,
+                extra={"alias": self._pool.alias, "event": "upstream_lost"},
+            )
             error = BackendUnavailable(
                 f"pool {self._pool.alias!r}: the upstream was lost: {reason}"
             )
@@ -241,7 +251,11 @@ class Upstream:
         except Exception as error:
             self._asked -= topics
             if not isinstance(error, OSError):
-                logger.exception("Pool %r: on_connect failed", self._pool.alias)
+                logger.exception(
+                    "Pool %r: on_connect failed",
+                    self._pool.alias,
+                    extra={"alias": self._pool.alias, "event": "hook_failed"},
+                )
             said = f"on_connect failed: {describe(error, self._pool.config.scrub)}"
             raise _Unasked(self._pool.alias, said) from error
 
@@ -260,6 +274,7 @@ class Upstream:
                         "Pool %r: topic_of failed; such messages reach only those who subscribed "
                         "without a topic (told once)",
                         self._pool.alias,
+                        extra={"alias": self._pool.alias, "event": "hook_failed"},
                     )
             if not self.received % TURN:
                 await asyncio.sleep(0)

@@ -137,7 +137,11 @@ class Member(Observer):
             try:
                 await store.leave(worker)
             except Exception as error:
-                logger.debug("The fleet was left without a goodbye: %s", error)
+                logger.debug(
+                    "The fleet was left without a goodbye: %s",
+                    error,
+                    extra={"alias": store.place.alias, "event": "fleet_left"},
+                )
 
     # -- a round -------------------------------------------------------------------------------
 
@@ -156,7 +160,7 @@ class Member(Observer):
                 if order == "":
                     break  # somebody has come or gone
                 if order is not None:
-                    self._start(self._obey(store, worker, order))
+                    self._start(store.place, self._obey(store, worker, order))
         except Exception as error:
             # The last share is kept, and so is what was known of limits.
             self._failed(store.place, error)
@@ -173,35 +177,46 @@ class Member(Observer):
         if worker != min(self.workers) or time.monotonic() < self._ask_at:
             return
         self._ask_at = time.monotonic() + timing.LIMITS_INTERVAL
-        self._start(self._ask(store))
+        self._start(store.place, self._ask(store))
 
     async def _ask(self, store: Store) -> None:
         await self.limits.ask()
         await store.set_limits(self.limits.text(), 3 * timing.LIMITS_INTERVAL)
 
-    def _start(self, work: Any) -> None:
+    def _start(self, where: Place, work: Any) -> None:
         """Beside the rounds; what it raises is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._settle)
+        task.add_done_callback(partial(self._settle, where))
 
-    def _settle(self, task: asyncio.Task[None]) -> None:
+    def _settle(self, where: Place, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.warning("The fleet's Redis did not take an answer: %s", said(error))
+            logger.warning(
+                "The fleet's Redis did not take an answer: %s",
+                said(error),
+                extra={"alias": where.alias, "event": "fleet_answer_lost"},
+            )
 
     def _failed(self, where: Place, error: BaseException) -> None:
         known = self.trouble
         self.trouble = said(error)
         if not known:
             logger.warning(
-                "The fleet's Redis, pool %r, can't be asked: %s", where.alias, self.trouble
+                "The fleet's Redis, pool %r, can't be asked: %s",
+                where.alias,
+                self.trouble,
+                extra={"alias": where.alias, "event": "fleet_lost"},
             )
 
     def _recovered(self, where: Place) -> None:
         if self.trouble:
             self.trouble = ""
-            logger.info("The fleet's Redis, pool %r, answers again.", where.alias)
+            logger.info(
+                "The fleet's Redis, pool %r, answers again.",
+                where.alias,
+                extra={"alias": where.alias, "event": "fleet_found"},
+            )
 
     # -- orders --------------------------------------------------------------------------------
 
@@ -221,7 +236,13 @@ class Member(Observer):
     async def carry_out(self, verb: str, alias: str, details: dict[str, int]) -> tuple[bool, str]:
         """What was ordered here, or from elsewhere."""
         ok, said = await carry_out(self.registry, verb, alias, details, self._resize)
-        logger.info("Ordered to %s pool %r: %s", verb, alias, said)
+        logger.info(
+            "Ordered to %s pool %r: %s",
+            verb,
+            alias,
+            said,
+            extra={"alias": alias, "event": "ordered"},
+        )
         return ok, said
 
     def _resize(self, alias: str, **sizes: int) -> None:

@@ -9,6 +9,7 @@ SECRET_KEY = "for the tests only"
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1"]
 USE_TZ = True
+TIME_ZONE = "UTC"
 ROOT_URLCONF = "dashboard_site.urls"
 ASGI_APPLICATION = "dashboard_site.asgi.application"
 STATIC_URL = "/static/"

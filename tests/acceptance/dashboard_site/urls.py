@@ -18,7 +18,9 @@ async def ready(request: HttpRequest) -> HttpResponse:
 
 
 async def hold(request: HttpRequest, count: int) -> HttpResponse:
-    HELD.extend([await pools["default"].acquire() for _ in range(count)])
+    for _ in range(count):
+        lease = await pools["default"].acquire()
+        HELD.append(lease)
     return HttpResponse("held")
 
 
