@@ -18,9 +18,6 @@ PEERS = (
 BACKENDS = ("postgres", "elasticsearch", "s3", "redis", "mongodb", "http", "websocket")
 
 EXPECTED = {
-    "dashboard": {
-        f"dashboard.{name}" for name in ("any_thread_ms", "loop_ms", "page_kb", "page_ms")
-    },
     "http": {
         "http.vs_bare_session",
         *(
