@@ -16,13 +16,13 @@ from poolapp.monitoring.health import monitor
 from poolapp.monitoring.log import LogObserver
 from poolapp.monitoring.statistics import StatisticsLog
 
-statistics = StatisticsLog(monitor)
+_statistics = StatisticsLog(monitor)
 
-os.register_at_fork(after_in_child=statistics.forget)
+os.register_at_fork(after_in_child=_statistics.forget)
 
 _LISTENERS = (
     LogObserver(),
-    statistics,
+    _statistics,
     SignalBridge(),
     monitor.rates,
     monitor.prober,
