@@ -220,15 +220,6 @@ class AliasBoard:
                 found.setdefault(alias.health.error, []).append(process)
         return list(found.items())
 
-    @property
-    def advice(self) -> list[tuple[str, list[ProcessPicture]]]:
-        """What could be set otherwise; the same of several workers once."""
-        found: dict[str, list[ProcessPicture]] = {}
-        for process, alias in self.everywhere:
-            for sentence in alias.advice:
-                found.setdefault(sentence, []).append(process)
-        return list(found.items())
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Board:
