@@ -16,6 +16,7 @@ http = get_asgi_application()
 
 # These need the settings and the apps above.
 from poolapp.asgi import PoolLifespan  # noqa: E402
+from poolapp.routing import websocket_urlpatterns  # noqa: E402
 from project.live import LiveConsumer  # noqa: E402
 
 # The demo has no front server and no collectstatic step, so it serves its own static files.
@@ -24,7 +25,7 @@ application = PoolLifespan(
         {
             "http": ASGIStaticFilesHandler(http),
             "websocket": AllowedHostsOriginValidator(
-                URLRouter([path("live", LiveConsumer.as_asgi())])
+                URLRouter([path("live", LiveConsumer.as_asgi()), *websocket_urlpatterns])
             ),
         }
     )

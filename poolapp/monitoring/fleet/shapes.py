@@ -31,9 +31,8 @@ class ServerLimit:
 
     @property
     def sentence(self) -> str:
-        may = "may open" if self.exceeded else "open at most"
         workers = counted(self.workers, "worker", "workers")
-        text = f"{workers} {may} {self.possible} connections; the server lets in {self.limit}"
+        text = f"{workers} may open {self.possible} connections; the server lets in {self.limit}"
         return text + ("." if self.open is None else f", and {self.open} are open.")
 
     def as_dict(self) -> dict[str, Any]:
