@@ -11,6 +11,7 @@ import os
 import threading
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -512,19 +513,24 @@ async def _close_elsewhere(pool: Pool[Any], timeout: float | None) -> None:
     That loop may end meanwhile: then it closes the pool itself, and cancels or forgets what it was
     asked for. So this waits for the pool's end, and looks up now and then.
     """
-    close = pool.close(timeout=timeout)
+    ended: Future[None] = Future()
+    ended.set_running_or_notify_cancel()  # so that whoever is cancelled here cancels nothing there
+
+    def note_end(closing: asyncio.Task[None]) -> None:
+        closing.cancelled() or closing.exception()
+        ended.set_result(None)
+
+    # A call, not a coroutine: that loop may have no turn left in which to begin with one.
     try:
-        asked = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(close, pool.loop))
+        pool.loop.call_soon_threadsafe(lambda: pool.close_soon(timeout).add_done_callback(note_end))
     except RuntimeError:  # the loop is closed
-        close.close()
         return
+    asked = asyncio.wrap_future(ended)
     while pool.state != "closed" and not pool.loop.is_closed():
         if asked.done():
             await asyncio.sleep(LOOK_UP)
         else:
             await asyncio.wait([asked], timeout=LOOK_UP)
-    if pool.loop.is_closed() and not asked.done():
-        close.close()
 
 
 LOOK_UP = 0.1

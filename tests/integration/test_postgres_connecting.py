@@ -159,7 +159,8 @@ class TestRoles:
         self, postgres_url: str
     ) -> None:
         options = {"target_session_attrs": "standby"}
-        async with postgres_pool(postgres_url, options=options, acquire_timeout=1.0) as pool:
+        settings = {"options": options, "acquire_timeout": 1.0, "breaker": None}
+        async with postgres_pool(postgres_url, **settings) as pool:
             with pytest.raises(TimeoutError, match="match the target attribute"):
                 await pool.fetchval("SELECT 1")
 
