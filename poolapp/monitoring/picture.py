@@ -212,26 +212,9 @@ class ProcessPicture:
         """For people."""
         return f"{self.server} {self.host}:{self.pid}"
 
-    def _count(self, status: Status) -> int:
-        return sum(each.health.status == status for each in self.aliases)
-
     @property
     def status(self) -> Status:
         return self.aliases[0].health.status if self.aliases else "healthy"
-
-    @property
-    def headline(self) -> str:
-        total = len(self.aliases)
-        if not total:
-            return "POOLS declares no pool."
-        if self.status == "healthy":
-            return "The pool is healthy." if total == 1 else f"All {total} pools are healthy."
-        bad = [
-            f"{counted(count, 'is', 'are')} {status}"
-            for status in ("unhealthy", "degraded")
-            if (count := self._count(status))
-        ]
-        return f"Of {counted(total, 'pool', 'pools')} {' and '.join(bad)}."
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; holds no secret."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterator
 
 from poolapp.backends.exposing import is_loose, plaintext, unverified
+from poolapp.backends.hints import option_hint
 from poolapp.core.backend import Exposure, Problem
 from poolapp.core.config import Location, PoolConfig
 
@@ -108,14 +108,10 @@ def _option_problems(config: PoolConfig) -> Iterator[Problem]:
             continue
         if name not in _RENAMED and name in _client_options():
             continue
-        hint = _RENAMED.get(name)
-        if hint is None:
-            close = difflib.get_close_matches(name, _KNOWN, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "remove it"
         yield Problem(
             setting=f"OPTIONS[{name!r}]",
             message="is not an option of AsyncElasticsearch",
-            hint=f"{hint[0].upper()}{hint[1:]}{'' if hint.endswith('?') else '.'}",
+            hint=option_hint(name, _KNOWN, _RENAMED),
         )
     given = [name for name in _CREDENTIALS if config.options.get(name) is not None]
     if any(location.username is not None for location in config.where()):

@@ -3,13 +3,13 @@ connecting."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from poolapp.backends.hints import option_hint
 from poolapp.core.backend import Problem
 from poolapp.core.config import Location, PoolConfig
 
@@ -171,14 +171,10 @@ def _option_problems(name: str, value: Any) -> Iterator[Problem]:
         return
     if name not in _ELSEWHERE and any(name in each for each in _driver_options()):
         return
-    hint = _ELSEWHERE.get(name)
-    if hint is None:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "remove it"
     yield Problem(
         setting=f"OPTIONS[{name!r}]",
         message="is not an option of aiohttp's TCPConnector or ClientSession",
-        hint=f"{hint[0].upper()}{hint[1:]}{'' if hint.endswith('?') else '.'}",
+        hint=option_hint(name, known, _ELSEWHERE),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import pkgutil
@@ -11,6 +10,7 @@ from pathlib import Path
 from ssl import CERT_NONE, SSLContext
 from typing import Any
 
+from poolapp.backends.hints import option_hint
 from poolapp.core.backend import Exposure, Problem
 from poolapp.core.config import Location, PoolConfig
 
@@ -142,14 +142,10 @@ def _option_problems(options: Mapping[str, Any]) -> Iterator[Problem]:
     known = _driver_parameters() - {"dsn", "loop"} | OWN
     for name, value in options.items():
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = _ELSEWHERE.get(name)
-            if hint is None:
-                hint = f"did you mean {close[0]!r}?" if close else "remove it"
             yield Problem(
                 setting=f"OPTIONS[{name!r}]",
                 message="is not an option of asyncpg.connect()",
-                hint=f"{hint[0].upper()}{hint[1:]}{'' if hint.endswith('?') else '.'}",
+                hint=option_hint(name, known, _ELSEWHERE),
             )
         elif name in _EXPECTED and value is not None:
             fits, wanted = _EXPECTED[name]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from poolapp.backends.hints import option_hint
 from poolapp.backends.redis.target import Target, target
 from poolapp.core.backend import Problem
 from poolapp.core.config import PoolConfig
@@ -174,13 +174,9 @@ def _allowed(found: Target) -> frozenset[str]:
 
 
 def _hint(name: str, known: frozenset[str]) -> str:
-    hint = _ELSEWHERE.get(name)
-    if hint is None and name in _TLS_OPTIONS:
-        hint = "write 'rediss://' in LOCATION, or remove it"
-    if hint is None:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "remove it"
-    return f"{hint[0].upper()}{hint[1:]}{'' if hint.endswith('?') else '.'}"
+    if name in _TLS_OPTIONS and name not in _ELSEWHERE:
+        return "Write 'rediss://' in LOCATION, or remove it."
+    return option_hint(name, known, _ELSEWHERE)
 
 
 def _conflicts(config: PoolConfig, found: Target) -> Iterator[Problem]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from poolapp.backends.hints import option_hint
 from poolapp.backends.s3.place import PARAMETERS, SCHEMES, Place
 from poolapp.core.backend import Problem
 from poolapp.core.config import Location, PoolConfig
@@ -143,14 +143,10 @@ def _option_problems(options: Mapping[str, Any]) -> Iterator[Problem]:
     for name in options:
         if name in known or (name not in _RENAMED and name in _installed_options()):
             continue
-        hint = _RENAMED.get(name)
-        if hint is None:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "remove it"
         yield Problem(
             setting=f"OPTIONS[{name!r}]",
             message='is not an option of session.client("s3") or AioConfig',
-            hint=f"{hint[0].upper()}{hint[1:]}{'' if hint.endswith('?') else '.'}",
+            hint=option_hint(name, known, _RENAMED),
         )
     size = options.get("max_pool_connections", 1)
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from poolapp.backends.hints import option_hint
 from poolapp.core.backend import Problem
 from poolapp.core.config import Location, PoolConfig
 
@@ -114,14 +114,10 @@ def _location_problems(location: Location, config: PoolConfig) -> Iterator[Probl
 def _option_problems(config: PoolConfig) -> Iterator[Problem]:
     for name, value in config.options.items():
         if name in _ELSEWHERE or (name not in _KNOWN | OWN and name not in _driver_options()):
-            close = difflib.get_close_matches(name, _KNOWN | OWN, n=1)
-            hint = _ELSEWHERE.get(name)
-            if hint is None:
-                hint = f"did you mean {close[0]!r}?" if close else "remove it"
             yield Problem(
                 setting=f"OPTIONS[{name!r}]",
                 message="is not an option of a WebSocket connection",
-                hint=f"{hint[0].upper()}{hint[1:]}{'' if hint.endswith('?') else '.'}",
+                hint=option_hint(name, _KNOWN | OWN, _ELSEWHERE),
             )
         elif name in _EXPECTED:
             fits, wanted, hint = _EXPECTED[name]
