@@ -311,7 +311,7 @@ class TestRefusals:
 
     async def test_a_server_that_is_not_there_is_waited_for(self) -> None:
         url = f"http://KEY:secret@127.0.0.1:{free_port()}/bucket"
-        async with s3_pool(url, acquire_timeout=0.4, breaker=None) as pool:
+        async with s3_pool(url, acquire_timeout=3.0, breaker=None) as pool:
             with (
                 heard(pool.alias) as events,
                 pytest.raises(PoolTimeout, match="EndpointConnectionError"),
