@@ -306,7 +306,7 @@ class TestReaching:
 
     async def test_a_server_that_is_not_there_is_waited_for(self) -> None:
         url = f"http://127.0.0.1:{free_port()}"
-        config = config_of(HTTP, url, acquire_timeout=0.4, breaker=None)
+        config = config_of(HTTP, url, acquire_timeout=2.0, breaker=None)
         async with pool_of(config) as pool:
             with heard(pool.alias) as events, pytest.raises(PoolTimeout, match="Cannot connect"):
                 await pool.get("")

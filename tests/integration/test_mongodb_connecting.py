@@ -259,7 +259,7 @@ class TestRefusals:
     async def test_a_server_that_is_not_there_is_waited_for(self) -> None:
         """The driver alone would try for CONNECT_TIMEOUT; so the pool knows why it waits."""
         url = f"mongodb://127.0.0.1:{free_port()}"
-        settings = {"acquire_timeout": 0.6, "connect_timeout": 60.0, "breaker": None}
+        settings = {"acquire_timeout": 2.0, "connect_timeout": 60.0, "breaker": None}
         async with mongodb_pool(url, **settings) as pool:
             with heard(pool.alias) as events, pytest.raises(TimeoutError, match="AutoReconnect"):
                 await pool.acquire()
