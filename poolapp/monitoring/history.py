@@ -12,11 +12,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextvars import Context
 from typing import Any
 
 from poolapp.core.pool import Pool
 from poolapp.monitoring.log import LogObserver
+from poolapp.monitoring.ticking import look_every
 
 PERIOD = 2.0
 """Seconds between two samples of a pool."""
@@ -107,13 +107,12 @@ class History(LogObserver):
     def pool_opened(self, pool: Pool[Any]) -> None:
         self._samples[pool] = deque(maxlen=SAMPLES)
         self._sample(pool)
+        look_every(PERIOD, pool, self._sample)
 
     def _sample(self, pool: Pool[Any]) -> None:
         samples = self._samples.get(pool)
         if samples is not None:
             samples.append((pool.in_use, pool.waiting))
-            # In an empty context: the one that is current may be of a request, and would live on.
-            pool.loop.call_later(PERIOD, self._sample, pool, context=Context())
 
     def pool_closed(self, pool: Pool[Any]) -> None:
         self._samples.pop(pool, None)

@@ -7,11 +7,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context
 from typing import Any
 
 from poolapp.core.events import Observer
 from poolapp.core.pool import Pool
+from poolapp.monitoring.ticking import look_every
 
 PERIOD = 5.0
 """Seconds between two samples of a pool's counters."""
@@ -54,14 +54,12 @@ class ErrorRates(Observer):
 
     def pool_opened(self, pool: Pool[Any]) -> None:
         self._samples[pool] = deque([Tally()], maxlen=SAMPLES)
-        # In an empty context: the one that is current is of a request, and would live on here.
-        pool.loop.call_later(PERIOD, self._sample, pool, context=Context())
+        look_every(PERIOD, pool, self._sample)
 
     def _sample(self, pool: Pool[Any]) -> None:
         samples = self._samples.get(pool)
         if samples is not None:
             samples.append(_total(pool))
-            pool.loop.call_later(PERIOD, self._sample, pool, context=Context())
 
     def pool_closed(self, pool: Pool[Any]) -> None:
         samples = self._samples.pop(pool, None)

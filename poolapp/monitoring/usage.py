@@ -7,12 +7,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextvars import Context
 from typing import Any
 
 from poolapp.core.events import Observer
 from poolapp.core.pool import Pool
 from poolapp.core.stats import BOUNDS, Counters, Histogram
+from poolapp.monitoring.ticking import look_every
 
 PERIOD = 60.0
 """Seconds between two looks at a pool."""
@@ -150,11 +150,10 @@ class Usage(Observer):
         with self._lock:
             self._open.setdefault(pool.alias, {})[pool] = None
             self._look(pool.alias)
-        self._look_later(pool)
+        look_every(PERIOD, pool, self._look_at)
 
     def connected(self, pool: Pool[Any], seconds: float) -> None:
-        with self._lock:
-            self._look(pool.alias)
+        self._look_at(pool)
 
     def pool_closed(self, pool: Pool[Any]) -> None:
         with self._lock:
@@ -163,17 +162,9 @@ class Usage(Observer):
                 ended = self._ended.get(pool.alias, Use())
                 self._ended[pool.alias] = ended + Use.of(pool.counters)
 
-    def _look_later(self, pool: Pool[Any]) -> None:
-        # In an empty context: the one that is current is of a request, and would live on here.
-        pool.loop.call_later(PERIOD, self._look_again, pool, context=Context())
-
-    def _look_again(self, pool: Pool[Any]) -> None:
+    def _look_at(self, pool: Pool[Any]) -> None:
         with self._lock:
-            is_open = pool in self._open.get(pool.alias, {})
-            if is_open:
-                self._look(pool.alias)
-        if is_open:
-            self._look_later(pool)
+            self._look(pool.alias)
 
     def _look(self, alias: str) -> None:
         """Note the size, and begin another step when it is time. Under the lock."""

@@ -97,6 +97,26 @@ async def test_who_is_killed_vanishes_and_who_ends_says_goodbye(company: Fleet) 
             await until_there(stays.pid)
 
 
+async def test_who_says_goodbye_does_not_come_back_for_the_pools_that_are_still_closing(
+    company: Fleet,
+) -> None:
+    async def joined() -> bool:
+        return fleet.fleet.member.joined and fleet.fleet.member.workers != []
+
+    async def gone() -> bool:
+        return not fleet.fleet.member.joined
+
+    with company.joined():
+        await pools["cache"].ping()
+        await eventually(joined)
+        await fleet.fleet.member.leave()  # as `close_all` does, while pools of other loops close
+        await eventually(gone)
+        assert pools["cache"].state == "open"
+        await pools.close_all()
+        await pools["cache"].ping()  # another one
+        await eventually(joined)
+
+
 async def test_the_clocks_of_hosts_may_differ(company: Fleet) -> None:
     async with (
         company.workers(1, FLEET_SKEW="86400") as (early,),

@@ -52,6 +52,8 @@ class Member(Observer):
         self._link = link
         self._lock = threading.Lock()
         self._joined = False
+        self._left = False
+        """All pools are being closed: those that are still open keep nobody here."""
         self._staying: asyncio.Task[None] | None = None
         self._done: deque[str] = deque(maxlen=1000)
         """Orders that were carried out: none is a second time."""
@@ -66,6 +68,7 @@ class Member(Observer):
         return self._joined
 
     def pool_opened(self, pool: Pool[Any]) -> None:
+        self._left = False
         if not self._joined and place() is not None:
             self._join()
 
@@ -87,6 +90,7 @@ class Member(Observer):
 
     async def leave(self) -> None:
         """Say goodbye now, since all pools are being closed; from any loop."""
+        self._left = True
         stay = self._staying
         if stay is not None:
             await done_there(stay.get_loop(), partial(_ended, stay))
@@ -113,6 +117,8 @@ class Member(Observer):
             self._join()  # one was opened between the last look and the end
 
     def _has_pools(self) -> bool:
+        if self._left:
+            return False
         found = self.registry.all(initialized_only=True)
         return any(pool.state in ("open", "paused") for pool in found)
 
