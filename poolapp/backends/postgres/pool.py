@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from poolapp.backends.postgres.notifications import Notifications
@@ -107,6 +108,16 @@ class PostgresPool(Pool["Connection"]):
 
     def _breaks(self, lease: Lease[Connection], error: BaseException) -> bool:
         return self.backend.breaks(lease.connection, error)
+
+    def perform(
+        self, work: Callable[[Connection], Awaitable[Any]], site: FrameType
+    ) -> Coroutine[Any, Any, Any]:
+        return self._run(Lease(self, None, True, site), work)
+
+    def natively(self, function: Callable[..., Any], *args: Any) -> Coroutine[Any, Any, Any]:
+        from poolapp.backends.postgres.native.session import natively
+
+        return natively(sys._getframe(1), function, *args)
 
     # -- LISTEN --------------------------------------------------------------------------------
 
