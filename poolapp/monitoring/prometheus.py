@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import os
 import threading
+import time
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from poolapp.core.pool import Pool
 from poolapp.core.stats import BOUNDS, PoolStats
 from poolapp.monitoring.fleet import fleet
 from poolapp.monitoring.health import SEVERITY, Monitor, monitor
+from poolapp.monitoring.ticking import look_every
 
 PERIOD = 5.0
 """Seconds between two times that a process of many carries over what it has counted."""
@@ -90,6 +92,7 @@ class PoolMetrics(Observer):
         self._limits = limits
         self._lock = threading.Lock()
         self._carried: dict[Pool[Any], _Counted] = {}
+        self._carried_at = 0.0
         self._acquired: Counts[str] = Counts()
         self._connected: Counts[str] = Counts()
         self._metrics: list[Counter | Gauge | Histogram] = []
@@ -150,12 +153,12 @@ class PoolMetrics(Observer):
 
     def pool_opened(self, pool: Pool[Any]) -> None:
         if _many_processes():
-            pool.loop.call_later(PERIOD, self._tick, pool)
+            look_every(PERIOD, pool, self._carry_over_in_time)
 
-    def _tick(self, pool: Pool[Any]) -> None:
-        if pool.state != "closed":
+    def _carry_over_in_time(self, pool: Pool[Any]) -> None:
+        # Each open pool looks, and whichever is first does it for all.
+        if time.monotonic() - self._carried_at >= PERIOD / 2:
             self.carry_over()
-            pool.loop.call_later(PERIOD, self._tick, pool)
 
     def connected(self, pool: Pool[Any], seconds: float) -> None:
         self._create.labels(pool.alias, label_of(pool.config.backend)).observe(seconds)
@@ -177,6 +180,7 @@ class PoolMetrics(Observer):
 
     def carry_over(self) -> None:
         """Have the metrics say what the pools say now; from any thread."""
+        self._carried_at = time.monotonic()
         registry = self._monitor.registry
         with self._lock:
             found = registry.all(initialized_only=True)

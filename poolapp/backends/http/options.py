@@ -4,12 +4,12 @@ connecting."""
 from __future__ import annotations
 
 import inspect
-import math
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from poolapp.backends.hints import option_hint
+from poolapp.backends.judging import is_count, is_number
 from poolapp.core.backend import Problem
 from poolapp.core.config import Location, PoolConfig
 
@@ -200,7 +200,7 @@ def _conflicts(config: PoolConfig) -> Iterator[Problem]:
             hint="Remove one of them.",
         )
     limit: Any = options.get("limit")
-    if _is_count(limit) and 0 < limit < config.max_size:
+    if is_count(limit) and 0 < limit < config.max_size:
         yield Problem(
             setting="OPTIONS['limit']",
             message=f"is below MAX_SIZE, which is {config.max_size}",
@@ -231,20 +231,12 @@ def _conflicts(config: PoolConfig) -> Iterator[Problem]:
         )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def _is_timeout(value: Any) -> bool:
-    return (_is_number(value) and value > 0) or hasattr(value, "sock_read")
+    return (is_number(value) and value > 0) or hasattr(value, "sock_read")
 
 
 def _is_keepalive(value: Any) -> bool:
-    return value is None or (_is_number(value) and value >= 0)
+    return value is None or (is_number(value) and value >= 0)
 
 
 def _is_pair(value: object) -> bool:
@@ -280,10 +272,10 @@ _EXPECTED: dict[str, tuple[Callable[[object], bool], str]] = {
     "headers": (_is_headers, "a dict of strings to strings"),
     "keepalive_timeout": (_is_keepalive, "a number of seconds, or None"),
     "key_file": (_is_file, _A_FILE),
-    "limit": (_is_count, "a whole number; 0 is no limit"),
-    "limit_per_host": (_is_count, "a whole number; 0 is no limit"),
-    "max_body": (lambda value: _is_count(value) and value != 0, "a number of bytes above 0"),
+    "limit": (is_count, "a whole number; 0 is no limit"),
+    "limit_per_host": (is_count, "a whole number; 0 is no limit"),
+    "max_body": (lambda value: is_count(value) and value != 0, "a number of bytes above 0"),
     "resolver": (_is_factory, _A_FACTORY),
-    "retries": (_is_count, "a whole number; 0 repeats nothing"),
+    "retries": (is_count, "a whole number; 0 repeats nothing"),
     "timeout": (_is_timeout, "a number of seconds above 0, or an aiohttp.ClientTimeout"),
 }

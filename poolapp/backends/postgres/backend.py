@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote, urlencode
 
 from poolapp.backends.abandoned import drop
+from poolapp.backends.judging import load
 from poolapp.backends.postgres import options, pooler, refusals
 from poolapp.backends.postgres.pool import PostgresPool
 from poolapp.core.backend import BaseBackend, Exposure, Problem
@@ -137,7 +138,7 @@ class PostgresBackend(BaseBackend["Connection"]):
             if "statement_cache_size" not in given:
                 await pooler.look_for_one(connection, self.config.alias, location.address)
             if given.get("init") is not None:
-                await options.load_init(given["init"])(connection)
+                await load(given["init"])(connection)
         except BaseException:
             connection.terminate()
             raise

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from ssl import CERT_NONE, SSLContext
 from typing import Any
 
 from poolapp.backends.hints import option_hint
+from poolapp.backends.judging import is_async_function, is_count, is_positive
 from poolapp.core.backend import Exposure, Problem
 from poolapp.core.config import Location, PoolConfig
 
@@ -208,30 +208,6 @@ def _driver_parameters() -> frozenset[str]:
     return frozenset(inspect.signature(asyncpg.connect).parameters)
 
 
-def load_init(init: Any) -> Callable[..., Any]:
-    """The hook, which may be given by its dotted path; raises ImportError, AttributeError or
-    ValueError when there is none."""
-    found = pkgutil.resolve_name(init) if isinstance(init, str) else init
-    if not callable(found):
-        raise ValueError("OPTIONS['init'] is not callable")
-    return found  # type: ignore[no-any-return]
-
-
-def _is_init(value: object) -> bool:
-    try:
-        return inspect.iscoroutinefunction(load_init(value))
-    except (ImportError, AttributeError, ValueError):
-        return False
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def _is_settings(value: object) -> bool:
     return isinstance(value, dict) and all(
         isinstance(each, str) for each in [*value, *value.values()]
@@ -239,10 +215,10 @@ def _is_settings(value: object) -> bool:
 
 
 _EXPECTED: dict[str, tuple[Callable[[object], bool], str]] = {
-    "command_timeout": (_is_number, "a number of seconds above 0"),
-    "init": (_is_init, "an async function, or the dotted path of one"),
-    "max_cacheable_statement_size": (_is_count, "a number of bytes, 0 or more"),
-    "max_cached_statement_lifetime": (_is_count, "a number of seconds, 0 or more"),
+    "command_timeout": (is_positive, "a number of seconds above 0"),
+    "init": (is_async_function, "an async function, or the dotted path of one"),
+    "max_cacheable_statement_size": (is_count, "a number of bytes, 0 or more"),
+    "max_cached_statement_lifetime": (is_count, "a number of seconds, 0 or more"),
     "server_settings": (_is_settings, "a dict of strings to strings"),
-    "statement_cache_size": (_is_count, "a number of statements, 0 or more"),
+    "statement_cache_size": (is_count, "a number of statements, 0 or more"),
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from poolapp.backends.hints import option_hint
+from poolapp.backends.judging import is_count, is_positive
 from poolapp.backends.redis.target import Target, target
 from poolapp.core.backend import Problem
 from poolapp.core.config import PoolConfig
@@ -223,16 +224,8 @@ def _client_options() -> frozenset[str]:
     return frozenset(inspect.signature(Redis).parameters) - own
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def _is_interval(value: object) -> bool:
-    return _is_number(value) or value == 0
+    return is_positive(value) or value == 0
 
 
 def _is_dict(value: object) -> bool:
@@ -240,12 +233,12 @@ def _is_dict(value: object) -> bool:
 
 
 _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "db": (_is_count, "the number of a database, 0 or more"),
+    "db": (is_count, "the number of a database, 0 or more"),
     "decode_responses": (lambda value: isinstance(value, bool), "True or False"),
     "health_check_interval": (_is_interval, "a number of seconds, or 0 for never"),
-    "max_connections": (_is_count, "a number of connections"),
+    "max_connections": (is_count, "a number of connections"),
     "protocol": (lambda value: value in (2, 3), "2 or 3"),
     "sentinel_kwargs": (_is_dict, "a dict of options for the connections to Sentinels"),
-    "socket_connect_timeout": (_is_number, "a number of seconds above 0"),
-    "socket_timeout": (_is_number, "a number of seconds above 0, or None for no limit"),
+    "socket_connect_timeout": (is_positive, "a number of seconds above 0"),
+    "socket_timeout": (is_positive, "a number of seconds above 0, or None for no limit"),
 }

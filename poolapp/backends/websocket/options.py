@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from poolapp.backends.hints import option_hint
+from poolapp.backends.judging import is_async_function, is_function, is_number, load
 from poolapp.core.backend import Problem
 from poolapp.core.config import Location, PoolConfig
 
@@ -151,26 +151,12 @@ def hook(config: PoolConfig, name: str) -> Callable[..., Any] | None:
     return None if given is None else load(given)
 
 
-def load(given: Any) -> Callable[..., Any]:
-    found = pkgutil.resolve_name(given) if isinstance(given, str) else given
-    if not callable(found):
-        raise ValueError("it is not callable")
-    return found  # type: ignore[no-any-return]
-
-
-def _is_function(value: object) -> bool:
-    try:
-        return value is None or callable(load(value))
-    except (ImportError, AttributeError, ValueError):
-        return False
-
-
-def _is_async(value: object) -> bool:
-    return value is None or (_is_function(value) and inspect.iscoroutinefunction(load(value)))
+def _is_async_or_none(value: object) -> bool:
+    return value is None or is_async_function(value)
 
 
 def _is_wait(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return is_number(value) and value >= 0  # type: ignore[operator]
 
 
 def _is_wait_or_none(value: object) -> bool:
@@ -181,13 +167,13 @@ _SECONDS = "A number of seconds; None or 0 turns it off."
 
 _EXPECTED: dict[str, tuple[Callable[[object], bool], str, str]] = {
     "init": (
-        _is_async,
+        _is_async_or_none,
         "an async function, or the dotted path of one",
         "Write 'async def init(connection): ...' and give it or its dotted path.",
     ),
     "linger": (_is_wait, "a number of seconds, 0 or more", f"The default is {LINGER:g}."),
     "on_connect": (
-        _is_async,
+        _is_async_or_none,
         "an async function, or the dotted path of one",
         "Write 'async def on_connect(connection, topics): ...' and give it or its dotted path.",
     ),
@@ -199,7 +185,7 @@ _EXPECTED: dict[str, tuple[Callable[[object], bool], str, str]] = {
         "The longest wait between two attempts; 0 or False: a subscription that is lost stays so.",
     ),
     "topic_of": (
-        _is_function,
+        lambda value: value is None or is_function(value),
         "a function, or the dotted path of one",
         "Write 'def topic_of(message): ...' that returns the topic of a message, or None.",
     ),
