@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 asyncio.run(suite.run(lab))
                 for section in report.sections[shown:]:
                     console.print(table(section, report))
+                    for note in section.notes:
+                        console.print(note, style="yellow", markup=False)
     except devservices.DevServiceError as error:
         console.print(f"The servers can't be started: {error}", style="red", markup=False)
         return 1

@@ -73,6 +73,8 @@ class Section:
     title: str
     ratio_title: str
     rows: list[Row] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    """Sentences below it: who is missing, and why."""
 
 
 class Report:

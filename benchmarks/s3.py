@@ -1,22 +1,26 @@
-"""S3: 100 puts of 4 KB at once, beside one shared aioboto3 client and beside a client per call.
+"""S3: 100 puts of 4 KB at once, beside one shared aioboto3 client and beside a client per call;
+100 instances created at once by the manager, beside as many records by dataknobs-data.
 
-The peers are aioboto3 as its documentation has it. Ours is the same driver, told not to compute a
-CRC32 beside the SHA-256 that the signature of a server of one's own holds anyway.
+The peers are aioboto3 and dataknobs-data as their documentation has them. Ours is the same driver,
+told not to compute a CRC32 beside the SHA-256 that the signature of a server of one's own holds
+anyway.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import aioboto3  # type: ignore[import-untyped]
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 
-from benchmarks import peers
+from benchmarks import dataknobs, peers
 from benchmarks.measure import Goal, Lab, Row, ratios
 from benchmarks.observers import shipped_observers
 from poolapp import PoolConfig, pools
@@ -27,6 +31,8 @@ SERVICES = ("s3",)
 AT_ONCE = 100
 SOCKETS = 10
 BODY = bytes(4096)
+TEXT = "Every connection a Django project keeps open. " * 90
+FIELDS = {"title": "Pools", "body": TEXT, "likes": 7}
 BUCKET = "poolapp-benchmark"
 REGION = "us-east-1"
 
@@ -51,6 +57,11 @@ class Contestant:
 
 
 async def run(lab: Lab) -> None:
+    await puts(lab)
+    await creates(lab)
+
+
+async def puts(lab: Lab) -> None:
     lab.report.goals["s3.put_100_vs_pooled"] = Goal(">=", 1.0)
     lab.report.goals["s3.put_100_vs_client_per_call"] = Goal(">=", 20.0)
     async with contestants(lab.urls["s3"]) as field:
@@ -67,6 +78,90 @@ async def run(lab: Lab) -> None:
             times = ratios(found[each.name], found[OURS])
             ratio = lab.report.add(f"s3.put_100_vs_{each.name}", times, "x")
         section.rows.append(Row(each.label, key, ratio))
+
+
+async def creates(lab: Lab) -> None:
+    lab.report.goals["s3.create_100_vs_dataknobs"] = Goal(">=", 20.0)
+    section = lab.report.section(
+        f"{AT_ONCE} instances of {len(TEXT)} characters created at once: creates per second",
+        "ours / it",
+    )
+    shipped_observers()
+    async with pool_of(lab.urls["s3"]) as pool, AsyncExitStack() as stack:
+        await pool.create_bucket()
+        article = article_model()
+
+        async def create() -> None:
+            await article.files.acreate(**FIELDS)
+
+        works = {OURS: Contestant(OURS, "", lambda key: create()).work}
+        try:
+            works["dataknobs"] = await stack.enter_async_context(
+                dataknobs.peer(lab, "s3", dataknobs_settings(lab.urls["s3"]))
+            )
+        except dataknobs.NotInstalled as error:
+            section.notes.append(f"Without dataknobs-data: {error}.")
+        found = await lab.race(works)
+    labels = {OURS: "poolapp, S3Manager.acreate", "dataknobs": "dataknobs-data, create"}
+    for name, seconds in found.items():
+        speeds = [1 / each for each in seconds]
+        key = lab.report.add(f"s3.create_100_{name}_ops", speeds, "ops/s")
+        ratio = None
+        if name != OURS:
+            times = ratios(seconds, found[OURS])
+            ratio = lab.report.add(f"s3.create_100_vs_{name}", times, "x")
+        section.rows.append(Row(labels[name], key, ratio))
+
+
+@cache
+def article_model() -> Any:
+    """Made when Django is set up."""
+    from django.db import models
+
+    from poolapp.managers import S3Manager
+
+    class S3Article(models.Model):
+        id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+        title = models.CharField(max_length=200)
+        body = models.TextField()
+        likes = models.IntegerField()
+
+        files = S3Manager(pool=peers.ALIAS, prefix="articles/")
+
+        class Meta:
+            app_label = "benchmarks"
+
+    return S3Article
+
+
+def dataknobs_settings(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    return {
+        "bucket": BUCKET,
+        "prefix": "dataknobs",
+        "endpoint_url": f"{parts.scheme}://{parts.hostname}:{parts.port}",
+        "region_name": REGION,
+        "aws_access_key_id": parts.username,
+        "aws_secret_access_key": parts.password,
+        "fields": FIELDS,
+    }
+
+
+@asynccontextmanager
+async def pool_of(url: str) -> AsyncIterator[Any]:
+    pools.register(
+        peers.ALIAS,
+        PoolConfig(
+            alias=peers.ALIAS,
+            backend="poolapp.backends.s3.S3Backend",
+            locations=(Location.parse(f"{url}/{BUCKET}?region={REGION}"),),
+            max_size=SOCKETS,
+        ),
+    )
+    try:
+        yield pools[peers.ALIAS]
+    finally:
+        await pools.remove(peers.ALIAS)
 
 
 @asynccontextmanager
@@ -87,17 +182,7 @@ async def contestants(url: str) -> AsyncIterator[list[Contestant]]:
     async with AsyncExitStack() as stack:
         shared = await stack.enter_async_context(client())
         await shared.create_bucket(Bucket=BUCKET)
-        pools.register(
-            peers.ALIAS,
-            PoolConfig(
-                alias=peers.ALIAS,
-                backend="poolapp.backends.s3.S3Backend",
-                locations=(Location.parse(f"{url}/{BUCKET}?region={REGION}"),),
-                max_size=SOCKETS,
-            ),
-        )
-        stack.push_async_callback(pools.remove, peers.ALIAS)
-        pool: Any = pools[peers.ALIAS]
+        pool = await stack.enter_async_context(pool_of(url))
 
         async def per_call(key: str) -> None:
             async with client() as own:

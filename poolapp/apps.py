@@ -15,6 +15,7 @@ from poolapp.checks import (
     check_limits,
     check_pools,
 )
+from poolapp.managers.checks import check_managers
 
 
 class PoolsConfig(AppConfig):
@@ -28,6 +29,7 @@ class PoolsConfig(AppConfig):
         integrations.connect()
         register(check_pools, "poolapp")
         register(check_fleet, "poolapp")
+        register(check_managers, "poolapp")
         register(check_caches, "poolapp")
         register(check_exposures, "poolapp", deploy=True)
         register(check_lifespan, "poolapp", deploy=True)

@@ -12,12 +12,10 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
-from django.db import connections
 from django.utils.module_loading import import_string
 
 from poolapp import conf
 from poolapp.asgi import PoolLifespan
-from poolapp.conf.database import CHANGES_THE_SESSION, DatabaseLocation
 from poolapp.conf.wrong import nearest
 from poolapp.core.exceptions import PoolError
 from poolapp.core.registry import pools
@@ -33,11 +31,7 @@ def check_pools(
     faults = [*declared.faults, *declared.warnings]
     for config in declared.configs.values():
         faults += conf.verify(config, declared)
-    messages = [_message(fault) for fault in faults]
-    for config in declared.configs.values():
-        if isinstance(config.locations, DatabaseLocation):
-            messages += _left_out(config.alias, config.locations.alias)
-    return messages
+    return [_message(fault) for fault in faults]
 
 
 def _message(fault: conf.Fault) -> CheckMessage:
@@ -121,22 +115,6 @@ def check_limits(
         )
         for each in found.limits
         if each.exceeded
-    ]
-
-
-def _left_out(alias: str, database: str) -> list[CheckMessage]:
-    options = connections.settings[database].get("OPTIONS") or {}
-    return [
-        CheckWarning(
-            f"DATABASES[{database!r}]['OPTIONS'][{name!r}] does not reach the connections of pool "
-            f"{alias!r}.",
-            hint="Django sends it on its own connections only; for the pool, set it at the server "
-            "(ALTER ROLE ... SET) or in an `init` of the pool's OPTIONS.",
-            obj="POOLS",
-            id="poolapp.W002",
-        )
-        for name in CHANGES_THE_SESSION
-        if options.get(name) is not None
     ]
 
 

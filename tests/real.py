@@ -198,6 +198,11 @@ class Proxy:
         for writer in self._writers:
             writer.transport.abort()
 
+    def refuse(self) -> None:
+        """Be gone, as a server that was stopped: who is connected is cut off, nobody gets in."""
+        self._server.close()
+        self.drop()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None

@@ -25,6 +25,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "poolapp",
+    "poolapp.instep",
+    "tests.stores.apps.StoresConfig",
 ]
 
 MIDDLEWARE = [

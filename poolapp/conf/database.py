@@ -8,12 +8,13 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
+from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
-from django.db.utils import load_backend
 
 from poolapp.conf.wrong import Wrong, nearest, shown
 from poolapp.core.config import Location, Secret
+from poolapp.databases import vendor_of
 
 SAME_IN_A_URL = (
     "options", "passfile", "service", "sslcert", "sslcrl", "sslkey", "sslmode", "sslnegotiation",
@@ -21,9 +22,6 @@ SAME_IN_A_URL = (
     "target_session_attrs",
 )  # fmt: skip
 """Those of ``DATABASES[...]['OPTIONS']`` that say where and how to connect: libpq's names."""
-
-CHANGES_THE_SESSION = ("assume_role", "isolation_level")
-"""Those that Django sends to the server itself, on its own connections only."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,27 +35,41 @@ class DatabaseLocation:
     alias: str
 
     def __call__(self) -> tuple[Location, ...]:
-        settings = connections.settings[self.alias]
-        options = settings.get("OPTIONS") or {}
-        query = {name: str(options[name]) for name in SAME_IN_A_URL if options.get(name)}
-        host, port = str(settings.get("HOST") or ""), str(settings.get("PORT") or "")
-        address = ",".join(_addresses(host, port))
-        if host.startswith("/"):
-            address, query["host"] = "", host
-        if port and not address:
-            query["port"] = port
-        password = settings.get("PASSWORD")
-        return (
-            Location(
-                scheme="postgresql",
-                username=str(settings.get("USER") or "") or None,
-                password=Secret(str(password)) if password else None,
-                address=address,
-                # As it would stand in a URL, whose path the backend decodes.
-                path=f"/{quote(str(settings['NAME']), safe='')}" if settings.get("NAME") else "",
-                query=MappingProxyType(query),
-            ),
-        )
+        return (location_of(connections.settings[self.alias]),)
+
+
+def location_of(settings: Mapping[str, Any]) -> Location:
+    """Where an entry of ``DATABASES`` leads to."""
+    options = settings.get("OPTIONS") or {}
+    query = {name: str(options[name]) for name in SAME_IN_A_URL if options.get(name)}
+    query |= _session(settings, options)
+    host, port = str(settings.get("HOST") or ""), str(settings.get("PORT") or "")
+    address = ",".join(_addresses(host, port))
+    if host.startswith("/"):
+        address, query["host"] = "", host
+    if port and not address:
+        query["port"] = port
+    password = settings.get("PASSWORD")
+    return Location(
+        scheme="postgresql",
+        username=str(settings.get("USER") or "") or None,
+        password=Secret(str(password)) if password else None,
+        address=address,
+        # As it would stand in a URL, whose path the backend decodes.
+        path=f"/{quote(str(settings['NAME']), safe='')}" if settings.get("NAME") else "",
+        query=MappingProxyType(query),
+    )
+
+
+def _session(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str]:
+    """What Django sets in each session that it opens. Here it is asked for with the connection, so
+    that a reset goes back to it."""
+    # As BaseDatabaseWrapper.timezone_name has it.
+    zone = django_settings.TIME_ZONE
+    if django_settings.USE_TZ:
+        zone = settings.get("TIME_ZONE") or "UTC"
+    found = {"TimeZone": zone, "role": options.get("assume_role")}
+    return {name: str(value) for name, value in found.items() if value}
 
 
 def _addresses(host: str, port: str) -> Iterator[str]:
@@ -80,19 +92,10 @@ def database(value: Any) -> DatabaseLocation:
     if value not in known:
         hint = nearest(value, known).replace("The keys are", "DATABASES has")
         raise Wrong(f"names {value!r}, which DATABASES does not have", hint)
-    vendor = _vendor(str(known[value].get("ENGINE", "")))
+    vendor = vendor_of(str(known[value].get("ENGINE", "")))
     if vendor != "postgresql":
         raise Wrong(
             f"names {value!r}, which is no PostgreSQL database but {vendor!r}",
             "Only a PostgreSQL database is pooled by DATABASE; for another server give LOCATION.",
         )
     return DatabaseLocation(value)
-
-
-def _vendor(engine: str) -> str:
-    """What the engine says it talks to: a third party's may be PostgreSQL under any name."""
-    try:
-        return str(load_backend(engine).DatabaseWrapper.vendor)
-    except (ImproperlyConfigured, ImportError, AttributeError):
-        # The driver of the synchronous ORM may be missing; then the name has to do.
-        return "postgresql" if engine.endswith(("postgresql", "postgis")) else engine

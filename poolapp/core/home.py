@@ -16,6 +16,21 @@ T = TypeVar("T")
 
 Result = concurrent.futures.Future[Any]
 
+_CALLER: contextvars.ContextVar[tuple[asyncio.Task[Any], asyncio.Task[Any]] | None] = (
+    contextvars.ContextVar("poolapp_caller", default=None)
+)
+"""The task of a call on the home loop, and the task that waits for the call."""
+
+
+def acting_task() -> asyncio.Task[Any] | None:
+    """The running task; in a call that has crossed to the home loop, the task that made the call.
+
+    A task that such a call starts inherits its context, and acts for itself all the same.
+    """
+    task = asyncio.current_task()
+    call = _CALLER.get()
+    return call[1] if call is not None and call[0] is task else task
+
 
 class Home:
     """One event loop on a daemon thread, started when the first call comes.
@@ -186,6 +201,7 @@ class _Call:
         self._task: asyncio.Task[tuple[Any, BaseException | None]] | None = None
         self._cancelled = False
         self._interrupted = False
+        self._caller = _task_here()
         self._work = (function, args, named)
 
     def start(self, context: contextvars.Context) -> None:
@@ -199,6 +215,9 @@ class _Call:
 
     async def _guarded(self) -> tuple[Any, BaseException | None]:
         function, args, named = self._work
+        task = asyncio.current_task()
+        if task is not None and self._caller is not None:
+            _CALLER.set((task, self._caller))
         try:
             return await function(*args, **named), None
         except (KeyboardInterrupt, SystemExit) as error:
@@ -264,9 +283,18 @@ def _refuse_to_block(function: Callable[..., Any]) -> None:
 def _take_over(context: contextvars.Context) -> None:
     """Set in the caller's context what was set in the call's."""
     for variable, value in context.items():
+        if variable is _CALLER:
+            continue
         try:
             if variable.get() is value:
                 continue
         except LookupError:
             pass
         variable.set(value)
+
+
+def _task_here() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # sync code
+        return None

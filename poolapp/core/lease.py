@@ -58,6 +58,16 @@ class Entry(Generic[C]):
             self.reason = reason
 
 
+class Site:
+    """A line of code, as a lease takes it from a frame; a frame would keep its variables alive."""
+
+    __slots__ = ("f_code", "f_lasti")
+
+    def __init__(self, frame: FrameType | Site) -> None:
+        self.f_code = frame.f_code
+        self.f_lasti = frame.f_lasti
+
+
 class Lease(Generic[C]):
     """What ``pool.acquire()`` gives.
 
@@ -76,7 +86,9 @@ class Lease(Generic[C]):
     lasting: ClassVar[bool] = False
     """True in a subclass whose leases are meant to be held for long: they are never leaks."""
 
-    def __init__(self, pool: Pool[C], timeout: float | None, clean: bool, frame: FrameType) -> None:
+    def __init__(
+        self, pool: Pool[C], timeout: float | None, clean: bool, frame: FrameType | Site
+    ) -> None:
         self.pool = pool
         self.timeout = timeout
         self.clean = clean

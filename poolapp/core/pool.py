@@ -44,6 +44,9 @@ class Pool(Lender[C]):
     """Async methods of a subclass that an alias with ``LOOPS = "shared"`` runs on the process's
     own pool loop, from whatever loop they are called on."""
 
+    crosses = False
+    """Whether this is such an alias's, on another loop than that one."""
+
     def __init__(
         self,
         config: PoolConfig,

@@ -72,6 +72,8 @@ class Registry:
         """What a wrong alias raises."""
         self.faults: dict[str, str] = {}
         """Aliases that are declared, but wrongly, each with what is wrong."""
+        self.version = 0
+        """Grows whenever an alias comes, goes, or is configured otherwise."""
         self._general_fault = ""
         self._verify: Callable[[PoolConfig], str] = lambda config: ""
         self._plans: dict[str, _Plan] = {}
@@ -125,6 +127,7 @@ class Registry:
             if alias in self._plans:
                 raise self.invalid(f"pool {alias!r} is registered already; remove it first")
             self._plans[alias] = _Plan(config, make)
+            self.version += 1
 
     def configure(
         self,
@@ -158,6 +161,7 @@ class Registry:
                 if plan is None or not self._take_over(plan, config):
                     self._replace(alias, _Plan(config, _Imported(config.backend)))
             self._configured = set(configs)
+            self.version += 1
             self.faults = dict(faults or {})
             self._general_fault = general_fault
 
@@ -194,6 +198,7 @@ class Registry:
         with self._lock:
             self._plans.pop(alias, None)
             self._configured.discard(alias)
+            self.version += 1
         await self._close([pool for pool in self.all(initialized_only=True) if pool.alias == alias])
 
     def config(self, alias: str) -> PoolConfig:
@@ -257,7 +262,8 @@ class Registry:
                 )
                 if plan.paused:
                     pool.pause()
-                if plan.config.loops == "shared" and not self._home.is_here():
+                pool.crosses = plan.config.loops == "shared" and not self._home.is_here()
+                if pool.crosses:
                     for name in kind.crossing:
                         setattr(pool, name, partial(self.arun, self._call, alias, name))
         return pool

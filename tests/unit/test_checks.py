@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from django.core.checks import ERROR, WARNING, CheckMessage, run_checks
-from django.db import connections
 
 from poolapp import BaseBackend, PoolConfig
 from poolapp.core.backend import Problem
@@ -163,20 +162,6 @@ def test_a_backend_whose_own_check_fails_is_told_without_its_values(settings: An
     )
     assert code == "poolapp.E006"
     assert message.endswith("its problems() raised KeyError.")
-
-
-@pytest.mark.parametrize("option", ["assume_role", "isolation_level"])
-def test_what_django_sets_on_its_own_connections_only_is_warned_of(
-    settings: Any, monkeypatch: Any, option: str
-) -> None:
-    database = {"ENGINE": "django.db.backends.postgresql", "NAME": "x", "OPTIONS": {option: 1}}
-    monkeypatch.setitem(connections.settings, "shop", database)
-    settings.POOLS = {"shop": {"BACKEND": GOOD["BACKEND"], "DATABASE": "shop"}}
-    (message,) = check()
-    assert message.id == "poolapp.W002"
-    assert message.msg == (
-        f"DATABASES['shop']['OPTIONS']['{option}'] does not reach the connections of pool 'shop'."
-    )
 
 
 # -- what stands elsewhere than in POOLS -----------------------------------------------------------

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from poolapp.backends import aiohttp_sockets
 from poolapp.backends.elasticsearch import options
+from poolapp.backends.elasticsearch.pool import ElasticsearchPool
 from poolapp.backends.elasticsearch.sockets import connectors, node_class
 from poolapp.core.backend import BaseBackend, Exposure, Problem, Sockets
 from poolapp.core.config import Location, PoolConfig
@@ -36,6 +37,7 @@ class ElasticsearchBackend(BaseBackend["AsyncElasticsearch"]):
     driver = "elasticsearch"
     extra = "search"
     schemes = ("http", "https")
+    pool_class = ElasticsearchPool
     environment: ClassVar[Mapping[str, str]] = {
         "ES_POOL_CONNECTIONS": "OPTIONS.connections_per_node",
         "ES_POOL_MAXSIZE": "MAX_SIZE",

@@ -10,17 +10,20 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from random import random
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.db.transaction import TransactionManagementError
 
+from poolapp.backends.mongodb.databases import database_of
 from poolapp.backends.mongodb.transactions import transaction
 from poolapp.core.lease import Lease
 from poolapp.core.resilience import repeat_delay
+from poolapp.core.supply import describe
 
 if TYPE_CHECKING:
     from pymongo.asynchronous.client_session import AsyncClientSession
+    from pymongo.asynchronous.database import AsyncDatabase
 
     from poolapp.backends.mongodb.pool import MongoPool
 
@@ -28,12 +31,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 REPEATED_FOR = 120.0
-"""Seconds for which a function is run again, as in the driver's ``with_transaction``: see "Convenient
-API for Transactions" of MongoDB's driver specifications."""
+"""Seconds for which a function is run again, as by the driver's ``with_transaction``: see
+"Convenient API for Transactions" of MongoDB's driver specifications."""
 
-_blocks: ContextVar[Mapping[str, Block]] = ContextVar("poolapp_mongodb_blocks", default={})  # noqa: B039
+_blocks: ContextVar[Mapping[str, Block]] = ContextVar(
+    "poolapp_mongodb_blocks", default=MappingProxyType({})
+)
 """Alias -> the block that is open here. A task gets a copy of its starter's, so each block knows
 whose it is."""
+
+_helped: ContextVar[Block | None] = ContextVar("poolapp_mongodb_helped", default=None)
 
 
 class Block:
@@ -46,34 +53,49 @@ class Block:
         self.failed: BaseException | None = None
         """What the transaction came to an end by, before its block did."""
         self._owner = asyncio.current_task()
-        self._helpers = ContextVar("poolapp_mongodb_helpers", default=False)
         self._turn = asyncio.Lock()
+
+    def database(self, name: str | None = None) -> AsyncDatabase[dict[str, Any]]:
+        """For what is given the session by hand; ConfigurationError when none is named."""
+        return database_of(self.pool, self.session.client, name)  # type: ignore[arg-type]
 
     def check(self) -> None:
         """Raise TransactionManagementError where the running task may not work in it, and where
         nothing can be done in it any more."""
         alias = self.pool.alias
-        if asyncio.current_task() is not self._owner and not self._helpers.get():
+        if asyncio.current_task() is not self._owner and _helped.get() is not self:
             raise TransactionManagementError(
                 f"pool {alias!r}: this task was started inside an atomic() block of another task, "
-                "whose transaction it can't share: await the work in the block itself, or start "
-                "the task with create_task(..., context=contextvars.Context()) to work outside "
-                "of the transaction"
+                "whose transaction it can't share. Await the work in the block itself (gather() "
+                "and, before Python 3.12, wait_for() start tasks: use asyncio.timeout()), or give "
+                "the task a context of its own, create_task(..., context=contextvars.Context()), "
+                "to work outside of the transaction"
             )
         if self.failed is not None:
             raise TransactionManagementError(
                 f"pool {alias!r}: the transaction of this atomic() block has failed "
-                f"({_words(self.failed)}), and MongoDB has no savepoints: nothing more can be done "
+                f"({self.why}), and MongoDB has no savepoints: nothing more can be done "
                 "until the end of the outermost block"
             ) from self.failed
 
     def let_helpers_in(self) -> None:
         """Have the tasks that this one starts from now on work in the block: for code that divides
         one call among tasks, and outlives none of them."""
-        self._helpers.set(True)
+        _helped.set(self)
 
     def keep_helpers_out(self) -> None:
-        self._helpers.set(False)
+        _helped.set(None)
+
+    @property
+    def why(self) -> str:
+        """What ``failed`` says, for a message."""
+        if self.failed is None:
+            return ""
+        # The driver's words would hold the documents that were written.
+        refused = (getattr(self.failed, "details", None) or {}).get("writeErrors")
+        if refused:
+            return self.pool.config.scrub(str(refused[0].get("errmsg")))
+        return describe(self.failed, self.pool.config.scrub)
 
     async def perform(self, operation: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
         """One operation of the transaction, one after the other: a session has one at a time.
@@ -154,21 +176,13 @@ class Atomic(AbstractAsyncContextManager["AsyncClientSession"]):
         if error is None and block.failed is not None:
             error = TransactionManagementError(
                 f"pool {self._pool.alias!r}: nothing of this atomic() block was written, because "
-                f"its transaction had failed: {_words(block.failed)}. MongoDB has no savepoints: "
+                f"its transaction had failed: {block.why}. MongoDB has no savepoints: "
                 "let such an error leave the outermost block"
             )
             error.__cause__ = block.failed
-            await self._end(error)
+            await self._transaction.__aexit__(type(error), error, None)
             raise error
-        await self._end(error)
-
-    async def _end(self, error: BaseException | None) -> None:
-        assert self._transaction is not None
-        try:
-            await self._transaction.__aexit__(type(error) if error else None, error, None)
-        except BaseException as raised:
-            if raised is not error:
-                raise
+        await self._transaction.__aexit__(kind, error, traceback)
 
     def __call__(
         self, function: Callable[P, Awaitable[T]], /
@@ -218,10 +232,6 @@ def _ends_transaction(error: BaseException) -> bool:
     if isinstance(error, PyMongoError):
         return not isinstance(error, InvalidOperation)
     return isinstance(error, asyncio.CancelledError)
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _names(options: Mapping[str, Any]) -> str:

@@ -183,7 +183,9 @@ class Changes:
         target: Any = database_of(self._lease.pool, client, self._database)
         if self._collection is not None:
             target = target[self._collection]
-        options = self._options
+        options = dict(self._options)
+        if codec_options := options.pop("codec_options", None):
+            target = target.with_options(codec_options=codec_options)
         if self.resume_token is not None:
             beginnings = ("start_after", "start_at_operation_time")
             options = {name: each for name, each in options.items() if name not in beginnings}

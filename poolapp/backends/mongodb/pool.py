@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from poolapp.backends.mongodb.atomic import REPEATED_FOR, Atomic, Block, block_of
 from poolapp.backends.mongodb.changes import Changes
 from poolapp.backends.mongodb.databases import database_of
 from poolapp.backends.mongodb.transactions import transaction
@@ -95,6 +96,56 @@ class MongoPool(Pool["PooledMongoClient"]):
         lease = Lease(self, timeout, True, sys._getframe(1))
         return transaction(lease, read_concern, write_concern, read_preference, max_commit_time_ms)
 
+    def atomic(
+        self,
+        *,
+        read_concern: ReadConcern | None = None,
+        write_concern: WriteConcern | None = None,
+        read_preference: _ServerMode | None = None,
+        max_commit_time_ms: int | None = None,
+        timeout: float | None = None,
+        repeated_for: float = REPEATED_FOR,
+    ) -> Atomic:
+        """``async with pool.atomic() as session``: a transaction like ``transaction()``, and all
+        that managers of this alias do in the block is part of it.
+
+        A block within a block is part of the outer one: MongoDB has no savepoints, so an error
+        that leaves the inner block has the whole rolled back, even where the outer block catches
+        it. As a decorator of an async function it also runs the function again, whole, when the
+        server says that this may help, for up to ``repeated_for`` seconds; the outermost one only.
+
+        The transaction is the task's: another one that is started in the block can't work in it.
+        Raises what ``transaction()`` raises, and Django's TransactionManagementError for what can't
+        be done in a block: use by another task, after a failure, and a nested block's own options.
+        """
+        options = {
+            "read_concern": read_concern,
+            "write_concern": write_concern,
+            "read_preference": read_preference,
+            "max_commit_time_ms": max_commit_time_ms,
+        }
+        lease = Lease[Any](self, timeout, True, sys._getframe(1))
+        return Atomic(self, lease, options, repeated_for)
+
+    def block(self) -> Block | None:
+        """The ``atomic()`` block that the running task is in; TransactionManagementError when it
+        may not work in it."""
+        return block_of(self)
+
+    def joined(
+        self,
+        operation: Callable[[Database, AsyncClientSession | None], Awaitable[T]],
+        *,
+        database: str | None = None,
+    ) -> Coroutine[Any, Any, T]:
+        """One operation, as part of the task's ``atomic()`` block where it is in one, else as by
+        ``run``: ``operation(database, session)``."""
+        block = block_of(self)
+        if block is None:
+            return self.run(lambda db: operation(db, None), database=database)
+        db = block.database(database)
+        return block.perform(lambda session: operation(db, session))
+
     def watch(
         self,
         collection: str | None = None,
@@ -107,7 +158,8 @@ class MongoPool(Pool["PooledMongoClient"]):
         """``async with pool.watch("things") as changes: async for change in changes``: the changes
         of a collection, or of the whole database; see Changes.
 
-        ``options`` are those of the driver's ``watch()``.
+        ``options`` are those of the driver's ``watch()``, and ``codec_options``: how documents
+        are decoded.
         """
         lease = LastingLease[Any](self, None, True, sys._getframe(1))
         return Changes(lease, collection, pipeline, database, resume_after, options, self._watching)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from poolapp.backends.postgres.blocks import Site, block_of
 from poolapp.backends.postgres.notifications import Notifications
 from poolapp.backends.postgres.statements import is_clean
+from poolapp.backends.postgres.zones import is_in_zone, set_zone
 from poolapp.core.exceptions import BackendUnavailable
 from poolapp.core.lease import LastingLease, Lease
 from poolapp.core.pool import Pool
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from poolapp.backends.postgres.native.atomic import Atomic
+
     Connection = asyncpg.Connection[asyncpg.Record]
+
+T = TypeVar("T")
 
 
 class PostgresPool(Pool["Connection"]):
@@ -36,7 +42,7 @@ class PostgresPool(Pool["Connection"]):
     is undone when the connection goes back: for those, hold one with ``acquire()``.
     """
 
-    crossing = ("fetch", "fetchrow", "fetchval", "execute", "executemany")
+    crossing = ("fetch", "fetchrow", "fetchval", "execute", "executemany", "perform", "select")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -87,10 +93,21 @@ class PostgresPool(Pool["Connection"]):
         return self._run(lease, lambda it: it.executemany(command, args, timeout=timeout))
 
     async def _run(
-        self, lease: Lease[Connection], statement: Callable[[Connection], Awaitable[Any]]
+        self,
+        lease: Lease[Connection],
+        statement: Callable[[Connection], Awaitable[Any]],
+        *,
+        zone: str = "",
+        marks: bool = True,
     ) -> Any:
+        block = block_of(self.database)
+        if block is not None:
+            return await block.perform(statement, clean=lease.clean, marks=marks)
         connection = await lease.__aenter__()
         try:
+            if zone and not is_in_zone(connection, zone):
+                lease.clean = False
+                await connection.execute(set_zone(zone))
             result = await statement(connection)
         except BaseException as error:
             lost = connection.is_closed()
@@ -109,15 +126,93 @@ class PostgresPool(Pool["Connection"]):
     def _breaks(self, lease: Lease[Connection], error: BaseException) -> bool:
         return self.backend.breaks(lease.connection, error)
 
+    # -- Django --------------------------------------------------------------------------------
+
+    @property
+    def database(self) -> str:
+        """The alias under which Django's code knows its database: that of ``DATABASE``, or else
+        the pool's own."""
+        return getattr(self.config.locations, "alias", None) or self.alias
+
+    def atomic(self, *, savepoint: bool = True, durable: bool = False) -> Atomic:
+        """``async with pool.atomic():`` a transaction of the running task, committed at the end of
+        the block, rolled back by an exception; a block within it is a savepoint. Also a decorator
+        of async functions.
+
+        All of the task's work with the pool's database is part of it: managers, code that runs
+        ``natively``, ``fetch`` and the other short cuts; not what ``acquire()`` lends, which is
+        another connection. The state is that of ``django.db.transaction.atomic``, with what its
+        ``savepoint`` and ``durable`` mean: code that runs natively may use that as well.
+
+        The transaction is the task's: another task that is started in the block can't work with
+        the database until the block ends. Raises Django's TransactionManagementError for that, a
+        RuntimeError for a durable block within another, and what a commit raises: IntegrityError
+        for a deferred constraint, DatabaseUnavailable when the server was lost.
+        """
+        return _native().Atomic(self.alias, savepoint, durable, Site(sys._getframe(1)))
+
+    def on_commit(
+        self, callback: Callable[[], object], *, robust: bool = False
+    ) -> Awaitable[None]:
+        """Have a function called, or an async function run, after the commit of the ``atomic()``
+        block that the task is in, and not at all when that is rolled back: as by
+        ``django.db.transaction.on_commit``. A synchronous one runs natively. With ``robust`` its
+        errors are logged, and the callbacks after it run.
+
+        In a block it need not be awaited. In none it must: the callback is called there and then.
+        """
+        return _native().on_commit(self, callback, robust, Site(sys._getframe(1)))
+
+    def natively(self, function: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
+        """Run synchronous code that uses the ORM on this loop, without a thread: ``await
+        pool.natively(form.save)``. Where it would wait for a database it waits on that one's pool,
+        and the loop goes on.
+
+        In an ``atomic()`` block it is part of the transaction. It may use no database but
+        PostgreSQL's, each with a pool, and must not block in other ways. Raises what the function
+        raises.
+        """
+        return _native().natively(self, Site(sys._getframe(1)), function, *args)
+
+    def run_natively(
+        self, site: FrameType | Site, function: Callable[..., T], *args: Any
+    ) -> Coroutine[Any, Any, T]:
+        """``natively``, with the line of code that the leases are to be known by."""
+        return _native().natively(self, Site(site), function, *args)
+
+    def chunks(
+        self, site: FrameType | Site, iterate: Callable[[], Iterable[T]], size: int
+    ) -> AsyncGenerator[list[T], None]:
+        """Lists of up to ``size`` of what synchronous code iterates over, which runs natively for
+        as long as it takes to fill one, and rests in between. ``site`` is as in ``run_natively``.
+
+        The end of this generator is the end of the iterator, whose connection is held until then.
+        """
+        _native()
+        from poolapp.backends.postgres.native.streaming import chunks
+
+        return chunks(self, Site(site), iterate, size)
+
     def perform(
-        self, work: Callable[[Connection], Awaitable[Any]], site: FrameType
-    ) -> Coroutine[Any, Any, Any]:
-        return self._run(Lease(self, None, True, site), work)
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        site: FrameType,
+        *,
+        clean: bool = True,
+        zone: str = "",
+    ) -> Coroutine[Any, Any, T]:
+        """One operation of Django's on a borrowed connection, or on that of the ``atomic()`` block
+        which the task is in. ``zone`` is the time zone that the session has meanwhile."""
+        return self._run(Lease(self, None, clean, site), work, zone=zone, marks=False)
 
-    def natively(self, function: Callable[..., Any], *args: Any) -> Coroutine[Any, Any, Any]:
-        from poolapp.backends.postgres.native.session import natively
+    async def select(
+        self, sql: str, params: Sequence[Any], timezone: Any, site: FrameType
+    ) -> list[tuple[Any, ...]]:
+        """The rows of one statement as Django writes them, with the values that Django's driver
+        gives. Raises what a QuerySet does."""
+        from poolapp.backends.postgres.native.selecting import rows_of
 
-        return natively(sys._getframe(1), function, *args)
+        return await rows_of(self, sql, params, timezone, site)
 
     # -- LISTEN --------------------------------------------------------------------------------
 
@@ -131,3 +226,24 @@ class PostgresPool(Pool["Connection"]):
         for each in list(self._listening):
             each.end()
         return super().close_soon(timeout)
+
+
+def atomic(alias: str = "default", *, savepoint: bool = True, durable: bool = False) -> Atomic:
+    """``pools[alias].atomic(...)`` for where no loop runs yet: as a decorator in a module."""
+    return _native().Atomic(alias, savepoint, durable, Site(sys._getframe(1)))
+
+
+def _native() -> Any:
+    """Imported when it is first needed: a pool needs neither Django's driver nor greenlet."""
+    try:
+        from poolapp.backends.postgres.native import atomic
+    except ImportError as error:
+        from django.core.exceptions import ImproperlyConfigured
+
+        if error.name not in ("greenlet", "psycopg"):
+            raise
+        raise ImproperlyConfigured(
+            "to work natively, Django's PostgreSQL backend is needed for its SQL, which is on "
+            "psycopg 3, and greenlet; pip install 'django-poolapp[postgres]' 'psycopg[binary]'"
+        ) from error
+    return atomic

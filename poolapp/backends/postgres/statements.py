@@ -9,7 +9,14 @@ LONGEST_REMEMBERED = 15_000
 """Characters. Longer texts are judged anew each time, so that the cache stays small."""
 
 _CLEAN_START = re.compile(
-    r"[\s(]*(?:select|insert|update|delete|merge|values|table|with|notify)\b", re.IGNORECASE
+    r"[\s(]*(?:select|insert|update|delete|merge|copy|values|table|with|notify"
+    # These end with the transaction, at the latest.
+    r"|savepoint|release|rollback\s+to|set\s+constraints|lock)\b",
+    re.IGNORECASE,
+)
+
+_WRITE_START = re.compile(
+    r"\s*(?:insert|update|delete|merge|copy\b.*?\bfrom)\b", re.IGNORECASE | re.DOTALL
 )
 
 _GAP = r"(?:\s|/\*.*?\*/|--[^\n]*\n)+"
@@ -41,6 +48,11 @@ def _judge(statement: str) -> bool:
         and ";" not in statement.rstrip("; \t\r\n")
         and _CHANGES_SESSION.search(statement) is None
     )
+
+
+def is_write(statement: str) -> bool:
+    """Whether it begins as one that changes rows does."""
+    return _WRITE_START.match(statement) is not None
 
 
 _remembered = lru_cache(maxsize=1024)(_judge)

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import nullcontext
 from types import FrameType
 from typing import Any, BinaryIO, TypeVar
 
+from poolapp.backends.s3.reader import ObjectReader, Told
 from poolapp.backends.s3.upload import MIB, Source, Upload
 from poolapp.core.lease import Lease
 from poolapp.core.pool import Pool
@@ -28,6 +38,9 @@ MAX_KEYS = 1000
 MAX_EXPIRES = 7 * 24 * 3600
 """Seconds that a presigned URL may be good for: the limit of signature version 4."""
 
+_NO_CONSTRAINT = frozenset({"us-east-1", "aws-global", "auto"})
+"""Regions that are not named when a bucket is made."""
+
 _METHODS = {
     "DELETE": "delete_object",
     "GET": "get_object",
@@ -37,8 +50,9 @@ _METHODS = {
 
 
 class S3Pool(Pool[Any]):
-    """``put``, ``get``, ``stream``, ``head``, ``exists``, ``delete``, ``list``, ``upload``,
-    ``presign`` and ``presign_post``, each on a client that is borrowed for just that request.
+    """``put``, ``get``, ``fetch``, ``reader``, ``stream``, ``head``, ``exists``, ``delete``,
+    ``delete_many``, ``list``, ``pages``, ``upload``, ``create_bucket``, ``presign`` and
+    ``presign_post``, each on a client that is borrowed for just that request.
 
     ``bucket`` is that of LOCATION unless given; ``parameters`` are the driver's own
     (``CacheControl="max-age=60"``). They raise what ``acquire`` raises; BackendUnavailable, caused
@@ -112,16 +126,44 @@ class S3Pool(Pool[Any]):
         when there is no such object, ``InvalidRange`` when it ends before ``start``.
         """
         request = {"Key": key, "Range": _header(range), **parameters}
+        return self._get(sys._getframe(1), bucket, request)
 
-        async def read(s3: Any) -> bytes:
-            body = (await s3.get_object(**self._at(bucket, request)))["Body"]
+    async def _get(self, frame: FrameType, bucket: str | None, request: Request) -> bytes:
+        content: bytes = (await self._fetch(frame, bucket, request))["Body"]
+        return content
+
+    def fetch(
+        self,
+        key: str,
+        *,
+        bucket: str | None = None,
+        range: Span | None = None,  # noqa: A002
+        **parameters: Any,
+    ) -> Coroutine[Any, Any, Answer]:
+        """The object's bytes as ``"Body"``, with all that the server says of it, which is of the
+        same moment: ``ETag``, ``Metadata``, ``ContentType``, ... Raises what ``get`` raises."""
+        request = {"Key": key, "Range": _header(range), **parameters}
+        return self._fetch(sys._getframe(1), bucket, request)
+
+    def _fetch(
+        self, frame: FrameType, bucket: str | None, request: Request
+    ) -> Coroutine[Any, Any, Answer]:
+        async def read(s3: Any) -> Answer:
+            answer: Answer = await s3.get_object(**self._at(bucket, request))
+            body = answer["Body"]
             try:
-                content: bytes = await body.read()
+                answer["Body"] = await body.read()
             finally:
                 body.close()
-            return content
+            return answer
 
-        return self._do(sys._getframe(1), read)
+        return self._do(frame, read)
+
+    def reader(
+        self, key: str, head: Answer, *, bucket: str | None = None, told: Told = nullcontext
+    ) -> ObjectReader:
+        """The object, of which ``head`` told, to be read piece by piece."""
+        return ObjectReader(self, key, head, bucket=bucket, told=told)
 
     async def stream(
         self,
@@ -191,6 +233,29 @@ class S3Pool(Pool[Any]):
         request = {"Key": key, **parameters}
         return self._do(sys._getframe(1), lambda s3: s3.delete_object(**self._at(bucket, request)))
 
+    def delete_many(
+        self, keys: Iterable[str], *, bucket: str | None = None, **parameters: Any
+    ) -> Coroutine[Any, Any, Sequence[Answer]]:
+        """Delete objects, 1000 in a request; that one is missing is no error to S3.
+
+        What the server refused to delete: ``{"Key": ..., "Code": ..., "Message": ...}``.
+        """
+        return self._delete_many(sys._getframe(1), list(keys), bucket, parameters)
+
+    async def _delete_many(
+        self, frame: FrameType, keys: Sequence[str], bucket: str | None, parameters: Request
+    ) -> Sequence[Answer]:
+        refused: list[Answer] = []
+        request = {**parameters}
+        for start in range(0, len(keys), MAX_KEYS):
+            named = [{"Key": key} for key in keys[start : start + MAX_KEYS]]
+            request["Delete"] = {"Objects": named, "Quiet": True}
+            answer = await self._do(
+                frame, lambda s3: s3.delete_objects(**self._at(bucket, request))
+            )
+            refused += answer.get("Errors", ())
+        return refused
+
     async def list(
         self,
         prefix: str = "",
@@ -208,9 +273,7 @@ class S3Pool(Pool[Any]):
         request = {"Prefix": prefix, **parameters}
         while limit is None or limit > 0:
             request["MaxKeys"] = MAX_KEYS if limit is None else min(limit, MAX_KEYS)
-            page = await self._do(
-                sys._getframe(1), lambda s3: s3.list_objects_v2(**self._at(bucket, request))
-            )
+            page = await self._page(sys._getframe(1), bucket, request)
             found = page.get("Contents", ())
             for each in found:
                 yield each
@@ -219,6 +282,33 @@ class S3Pool(Pool[Any]):
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
+
+    async def pages(
+        self,
+        prefix: str = "",
+        *,
+        bucket: str | None = None,
+        page_size: int | None = None,
+        **parameters: Any,
+    ) -> AsyncIterator[Answer]:
+        """The same as the server's answers, page by page: ``{"Contents": [...]}``, with
+        ``page_size`` of them at the most.
+
+        With ``Delimiter="/"`` a page has, beside what lies directly below the prefix, the folders
+        there as ``{"CommonPrefixes": [{"Prefix": ...}]}``; ``StartAfter`` is a key to go on from.
+        """
+        request = {"Prefix": prefix, "MaxKeys": page_size or MAX_KEYS, **parameters}
+        while True:
+            page = await self._page(sys._getframe(1), bucket, request)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _page(
+        self, frame: FrameType, bucket: str | None, request: Request
+    ) -> Coroutine[Any, Any, Answer]:
+        return self._do(frame, lambda s3: s3.list_objects_v2(**self._at(bucket, request)))
 
     def upload(
         self,
@@ -231,6 +321,7 @@ class S3Pool(Pool[Any]):
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
         if_none_match: str | None = None,
+        if_match: str | None = None,
         **parameters: Any,
     ) -> Coroutine[Any, Any, Answer]:
         """Write an object of any size, in parts; the driver's answer to the last request.
@@ -238,8 +329,9 @@ class S3Pool(Pool[Any]):
         ``source`` is bytes, a binary file (read in a thread), something with an async ``read``, or
         an async iterator of bytes. ``concurrency`` parts of ``part_size`` bytes (5 MiB at least,
         S3's own limit) are on their way at once, each on a lease of its own, and no more than those
-        are held in memory. What fits into one part is one plain request. On an error or a cancel
-        the parts already written are removed; where even that fails, ``poolapp.s3`` logs it.
+        are held in memory. What fits into one part is one plain request. ``if_none_match="*"``
+        refuses to write over anything, ``if_match=etag`` over anything but that. On an error or a
+        cancel the parts already written are removed; where even that fails, ``poolapp.s3`` logs it.
         """
         upload = Upload(
             self,
@@ -247,11 +339,47 @@ class S3Pool(Pool[Any]):
             bucket=bucket,
             key=key,
             parameters={"ContentType": content_type, "Metadata": metadata, **parameters},
-            if_none_match=if_none_match,
+            condition={"IfNoneMatch": if_none_match, "IfMatch": if_match},
             part_size=part_size,
             concurrency=concurrency,
         )
         return upload.run(source)
+
+    def create_bucket(
+        self, bucket: str | None = None, **parameters: Any
+    ) -> Coroutine[Any, Any, bool]:
+        """Make the bucket, in the region of the client, unless it is there and one's own; whether
+        it was made."""
+        return self._create_bucket(sys._getframe(1), bucket, parameters)
+
+    async def _create_bucket(
+        self, frame: FrameType, bucket: str | None, parameters: Request
+    ) -> bool:
+        from botocore.exceptions import ClientError
+
+        async def create(s3: Any) -> None:
+            region = s3.meta.region_name
+            place = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            chosen = {} if region in _NO_CONSTRAINT else place
+            await s3.create_bucket(**self._at(bucket, {**chosen, **parameters}))
+
+        async def is_there(s3: Any) -> None:
+            await s3.head_bucket(**self._at(bucket, {}))
+
+        try:
+            await self._do(frame, is_there)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+        else:
+            return False
+        try:
+            await self._do(frame, create)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "BucketAlreadyOwnedByYou":
+                return False
+            raise
+        return True
 
     def presign(
         self,

@@ -47,7 +47,7 @@ class Upload:
         bucket: str | None,
         key: str,
         parameters: Mapping[str, Any],
-        if_none_match: str | None,
+        condition: Mapping[str, Any],
         part_size: int,
         concurrency: int,
     ) -> None:
@@ -60,7 +60,7 @@ class Upload:
         self._bucket = bucket
         self._key = {"Key": key}
         self._parameters = parameters
-        self._condition = {"IfNoneMatch": if_none_match}
+        self._condition = condition
         self._part_size = part_size
         self._concurrency = concurrency
 

@@ -1,8 +1,8 @@
 """Which documents are meant: a tree, in the words of no store.
 
 It has two truth values. A look-up is false for a document whose field is null or missing, except
-``isnull``, and ``Not`` turns that around: so ``exclude(x=1)`` keeps the documents that have no x, as
-Django's does.
+``isnull``, and ``Not`` turns that around: so ``exclude(x=1)`` keeps the documents that have no x,
+as Django's does.
 """
 
 from __future__ import annotations

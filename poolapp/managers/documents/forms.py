@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +32,9 @@ class Form(ABC):
         can't hold.
         """
 
+    unchanged: Mapping[Kind, type] = MappingProxyType({})
+    """The kinds of which a value of exactly this type is held as it is."""
+
     @abstractmethod
     def load(self, kind: Kind, value: Any) -> Any:
         """What a database would give for it: the exact reverse of ``dump``."""
@@ -49,6 +55,16 @@ class JsonForm(Form):
     ======== =========================================================================
     """
 
+    unchanged = MappingProxyType(
+        {
+            Kind.TEXT: str,
+            Kind.KEYWORD: str,
+            Kind.BOOLEAN: bool,
+            Kind.INTEGER: int,
+            Kind.BIG_INTEGER: int,
+        }
+    )
+
     def dump(self, kind: Kind, value: Any) -> Any:
         match kind:
             case Kind.DATETIME:
@@ -62,7 +78,7 @@ class JsonForm(Form):
             case Kind.DECIMAL:
                 return dump_decimal(value)
             case Kind.FLOAT:
-                return _NAMES.get(str(value), value)
+                return value if math.isfinite(value) else _NAMES[str(value)]
             case Kind.UUID:
                 return str(value)
             case Kind.BINARY:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from enum import Enum, auto
 from typing import Any
 
@@ -73,6 +74,7 @@ TEXTS = frozenset({Kind.TEXT, Kind.KEYWORD, Kind.FILE, Kind.IP})
 INTEGERS = frozenset({Kind.INTEGER, Kind.BIG_INTEGER})
 
 
+@functools.cache
 def kind_of(field: Field[Any, Any]) -> Kind:
     """The kind of a concrete field, by its ``get_internal_type()``; of a relation that of the
     field it points to.
@@ -82,7 +84,7 @@ def kind_of(field: Field[Any, Any]) -> Kind:
     for composite keys.
     """
     if field.remote_field is not None:
-        return kind_of(field.target_field)
+        return kind_of(field.target_field)  # type: ignore[attr-defined]
     if getattr(field, "generated", False):
         return kind_of(field.output_field)  # type: ignore[attr-defined]
     name = field.get_internal_type()

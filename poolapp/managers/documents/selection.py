@@ -33,7 +33,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """``order`` is what ``order_by`` said, or, with ``default_order``, the model's Meta.ordering.
+    """``order`` is what ``order_by`` said, or, with ``default_order``, the model's Meta.ordering;
+    when it is empty, the store's own order is wanted, ``backwards`` from its end.
 
     ``low`` and ``high`` are the slice, counted from the start of that order. ``only`` are the
     fields that are wanted, the primary key among them; None: all. ``extras`` is what a store's own
@@ -44,6 +45,7 @@ class Selection:
     condition: Condition = ALL
     order: tuple[Order, ...] = ()
     default_order: bool = False
+    backwards: bool = False
     low: int = 0
     high: int | None = None
     only: tuple[Field[Any, Any], ...] | None = None

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal, NoReturn
 from django.db import NotSupportedError
 from django.db.models import Model
 
-from poolapp.core.pool import Pool
 from poolapp.core.registry import pools
 from poolapp.managers.documents.forms import Form, JsonForm
 from poolapp.managers.documents.schema import Schema
@@ -116,8 +115,8 @@ class Store(ABC):
         self.schema = Schema(model, self.form)
 
     @property
-    def pool(self) -> Pool[Any]:
-        """The alias's pool on the running loop."""
+    def pool(self) -> Any:
+        """The alias's pool on the running loop, with the short cuts of its kind."""
         return pools[self.alias]
 
     @property

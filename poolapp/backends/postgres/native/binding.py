@@ -9,70 +9,87 @@ a literal whose type is still to be found out.
 from __future__ import annotations
 
 import datetime
-import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from types import SimpleNamespace
 from typing import Any
+
+import psycopg
+from psycopg.adapt import PyFormat
 
 UNKNOWN = ""
 """The kind of a text, whose type the server finds out."""
 
 NULL = "null"
 
-AS_TEXT = "text:"
-"""The start of the kind of what is sent as text and cast to the type that follows."""
+WRITTEN = "="
+"""The start of the kind of what is written into the statement; the literal follows."""
 
-_CAST = re.compile(rb"::([\w\s.\"\[\]]+)$")
+NATIVE = frozenset({
+    "bool", "bytea", "date", "float8", "int4", "int8", "interval", "numeric", "time", "timestamp",
+    "timestamptz", "timetz", "uuid",
+})  # fmt: skip
+"""The kinds whose values are sent as they are; those of all others are texts."""
+
+Bound = tuple[str, Any]
+"""The kind of a parameter, which is the name of its type or one of the above, and what is sent."""
 
 
-def bind(value: Any) -> tuple[str, Any]:
-    """The kind of a parameter, which is the name of its type or one of the above, and what asyncpg
-    takes for it."""
+def bind(value: Any, transformer: Any) -> Bound:
+    """``transformer`` is psycopg's, for what has no kind of its own here."""
     binder = _BINDERS.get(type(value)) or _binder_for(type(value))
-    return binder(value)
+    return _bind_other(value, transformer) if binder is None else binder(value)
 
 
-@lru_cache
-def _binder_for(kind: type) -> Callable[[Any], tuple[str, Any]]:
+@lru_cache(maxsize=256)
+def _binder_for(kind: type) -> Callable[[Any], Bound] | None:
     """Of a subclass, such as that of an enumeration of numbers: its base's."""
-    return next((_BINDERS[base] for base in kind.__mro__ if base in _BINDERS), _bind_other)
+    return next((_BINDERS[base] for base in kind.__mro__ if base in _BINDERS), None)
 
 
-def _bind_int(value: int) -> tuple[str, Any]:
-    # The server reads a number so: the smallest of these that holds it.
-    if -0x80000000 <= value <= 0x7FFFFFFF:
+def _bind_int(value: int) -> Bound:
+    # The server reads a number so: the smallest of these that holds its digits. The sign is an
+    # operator.
+    if -0x80000000 < value < 0x80000000:
         return "int4", int(value)
-    if -0x8000000000000000 <= value <= 0x7FFFFFFFFFFFFFFF:
+    if -0x8000000000000000 < value < 0x8000000000000000:
         return "int8", int(value)
-    return "numeric", Decimal(value)
+    return "numeric", Decimal(int(value))
 
 
-def _bind_float(value: float) -> tuple[str, Any]:
+def _bind_float(value: float) -> Bound:
     if value != value or value in (float("inf"), float("-inf")):
-        return "float8", value
-    return "numeric", Decimal(repr(value))
+        return "float8", float(value)
+    return "numeric", Decimal(repr(float(value)))
 
 
-def _bind_text(value: str) -> tuple[str, Any]:
+def _bind_decimal(value: Decimal) -> Bound:
+    # Written without a point it is a whole number to the server.
+    if value.is_finite() and value.as_tuple().exponent == 0:
+        return _bind_int(int(value))
+    return "numeric", value
+
+
+def _bind_text(value: str) -> Bound:
+    if "\x00" in value:
+        raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
     return UNKNOWN, str.__str__(value)
 
 
-def _bind_datetime(value: datetime.datetime) -> tuple[str, Any]:
+def _bind_datetime(value: datetime.datetime) -> Bound:
     return ("timestamp" if value.tzinfo is None else "timestamptz"), value
 
 
-def _bind_time(value: datetime.time) -> tuple[str, Any]:
+def _bind_time(value: datetime.time) -> Bound:
     return ("time" if value.tzinfo is None else "timetz"), value
 
 
-def _as(kind: str) -> Callable[[Any], tuple[str, Any]]:
+def _as(kind: str) -> Callable[[Any], Bound]:
     return lambda value: (kind, value)
 
 
-_BINDERS: dict[type, Callable[[Any], tuple[str, Any]]] = {
+_BINDERS: dict[type, Callable[[Any], Bound]] = {
     type(None): _as(NULL),
     bool: _as("bool"),
     int: _bind_int,
@@ -81,7 +98,7 @@ _BINDERS: dict[type, Callable[[Any], tuple[str, Any]]] = {
     bytes: _as("bytea"),
     bytearray: _as("bytea"),
     memoryview: _as("bytea"),
-    Decimal: _as("numeric"),
+    Decimal: _bind_decimal,
     datetime.date: _as("date"),
     datetime.datetime: _bind_datetime,
     datetime.time: _bind_time,
@@ -90,36 +107,44 @@ _BINDERS: dict[type, Callable[[Any], tuple[str, Any]]] = {
 }
 
 
-def _bind_other(value: Any) -> tuple[str, Any]:
-    """By the literal that the driver of Django would write."""
-    dumper = _transformer().get_dumper(value, _text_format())
-    text = dumper.dump(value)
-    if text is None:
-        return NULL, None
-    cast = _CAST.search(dumper.quote(value))
-    decoded = bytes(text).decode()
-    return (f"{AS_TEXT}{cast[1].decode()}" if cast else UNKNOWN), decoded
+def _bind_other(value: Any, transformer: Any) -> Bound:
+    """By the literal that psycopg writes."""
+    literal = bytes(transformer.as_literal(value)).decode()
+    quoted, _, cast = literal.rpartition("'::")
+    if not quoted and not literal.endswith("'"):
+        return WRITTEN + literal, None
+    text = bytes(transformer.get_dumper(value, PyFormat.TEXT).dump(value)).decode()
+    return (cast if quoted else UNKNOWN), text
 
 
-@lru_cache
-def _transformer() -> Any:
-    from django.db.backends.postgresql.psycopg_any import get_adapters_template
-    from psycopg.adapt import Transformer
+def bind_list(values: Sequence[Any], transformer: Any) -> Bound | None:
+    """What stands for the list of an ``IN``, as one array: for values whose literals have one and
+    the same type. None for others."""
+    kinds = {type(value) for value in values}
+    if kinds <= _WHOLE:
+        bound = [_bind_int(value) for value in values]
+        found = {kind for kind, _ in bound}
+        kind = next((each for each in ("numeric", "int8") if each in found), "int4")
+        return f"{kind}[]", _array(str(value) for _, value in bound)
+    if kinds == {str}:
+        return f"{UNKNOWN}[]", _array(_quoted(_bind_text(value)[1]) for value in values)
+    if kinds == {uuid.UUID}:
+        return "uuid[]", _array(map(str, values))
+    return None
 
-    return Transformer(SimpleNamespace(adapters=get_adapters_template(True, None), connection=None))
+
+_WHOLE = {int}
 
 
-@lru_cache
-def _text_format() -> Any:
-    from psycopg.adapt import PyFormat
+def _array(texts: Iterable[str]) -> str:
+    return "{%s}" % ",".join(texts)
 
-    return PyFormat.TEXT
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def placeholder(number: int, kind: str) -> str:
     """What stands in the statement for the parameter ``$number``."""
-    if kind == UNKNOWN:
-        return f"${number}"
-    if kind.startswith(AS_TEXT):
-        return f"(${number}::text::{kind.removeprefix(AS_TEXT)})"
-    return f"(${number}::{kind})"
+    return f"${number}" if kind == UNKNOWN else f"(${number}::{kind})"

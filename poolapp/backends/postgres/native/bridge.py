@@ -6,11 +6,12 @@ started it, which awaits that as any coroutine does, and switches back with the 
 
 from __future__ import annotations
 
-import sys
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from greenlet import getcurrent, greenlet
+from django.core.exceptions import SynchronousOnlyOperation
+from greenlet import GreenletExit, getcurrent, greenlet
 
 if TYPE_CHECKING:
     from poolapp.backends.postgres.native.session import Session
@@ -25,7 +26,10 @@ class Native(greenlet):
         driver = getcurrent()
         super().__init__(function, driver)
         self.session = session
-        # Else each greenlet has context variables of its own.
+        self.ending = False
+        """Whether its coroutine is being closed, and can't await anything any more."""
+        # One context for both sides. A greenlet has a context of its own otherwise: what the task
+        # has set would be unknown here, and what is set here would be lost to the task.
         self.gr_context = driver.gr_context
 
 
@@ -36,8 +40,23 @@ def current_session() -> Session | None:
 
 
 def wait_for(awaitable: Awaitable[T]) -> T:
-    """Called by native code only: what the awaitable gives, or raises."""
-    driver = getcurrent().parent
+    """Called by native code only: what the awaitable gives, or raises.
+
+    Raises SynchronousOnlyOperation elsewhere, which an iterator or a cursor may come to that was
+    made natively and is used, or collected, outside.
+    """
+    native = getcurrent()
+    if not isinstance(native, Native) or native.ending:
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()
+        if isinstance(native, Native):
+            # Not an Exception, which code that cleans up might take for the server's answer.
+            raise GreenletExit
+        raise SynchronousOnlyOperation(
+            "a database of a pool can be waited for by native code only: by what runs in "
+            "'await pools[alias].natively(function)'"
+        )
+    driver = native.parent
     assert driver is not None
     return cast(T, driver.switch(awaitable))
 
@@ -49,8 +68,17 @@ async def run_natively(session: Session, function: Callable[..., T], *args: Any)
     while not native.dead:
         try:
             value = await outcome
-        except BaseException:  # also a cancel: it is the code's to clean up
-            outcome = native.throw(*sys.exc_info())
+        except BaseException as error:  # also a cancel: it is the code's to clean up
+            # A coroutine that nobody runs any more, because its loop has ended, is closed by
+            # whoever drops it: it may raise nothing but that, and await nothing. So the code is
+            # told that it can't wait. Left alone, its greenlet would be ended by the garbage
+            # collector, in the middle of any other code, and wait in that one's place.
+            native.ending = isinstance(error, GeneratorExit)
+            # A greenlet ends in its parent. That must be whoever runs this coroutine now, not who
+            # started it: the collector may close it from within other native code.
+            native.parent = getcurrent()
+            outcome = native.throw(type(error), error, error.__traceback__)
         else:
+            native.parent = getcurrent()
             outcome = native.switch(value)
     return cast(T, outcome)

@@ -7,12 +7,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
 from django.db import connections
-from django.db.utils import load_backend
+from django.db.utils import ConnectionHandler, ProgrammingError, load_backend
 
 from poolapp.backends.postgres.native.bridge import current_session
 from poolapp.backends.postgres.native.connection import Connection
-from poolapp.core.registry import pools
+from poolapp.backends.postgres.native.hydration import swift_operations
+from poolapp.databases import not_postgres, vendor_of
 
 if TYPE_CHECKING:
     from poolapp.backends.postgres.native.session import Session
@@ -28,20 +30,63 @@ _UNSAFE = (
 def wrapper_class(engine: str) -> Any:
     """The wrapper of an engine of PostgreSQL's kind, on a pool."""
     base = load_backend(engine).DatabaseWrapper
-    if base.vendor != "postgresql":
-        raise ImproperlyConfigured(f"the engine {engine!r} is not PostgreSQL's")
+    if not hasattr(base.Database, "IsolationLevel"):
+        raise ImproperlyConfigured(
+            "native execution compiles with Django's PostgreSQL backend on psycopg 3, and here it "
+            "has found psycopg2 only; pip install 'psycopg[binary]'"
+        )
 
     class NativeDatabase(base):  # type: ignore[misc, valid-type]
         session: Session
+        pool_alias: str
+        pool = None  # Django's own, of OPTIONS["pool"], which would never be used
+        ops_class = swift_operations(base.ops_class)
+
+        def get_connection_params(self) -> dict[str, Any]:
+            return {}  # the pool knows where to connect to
 
         def get_new_connection(self, conn_params: Any) -> Connection:
-            return Connection(pool_for(self.alias), self)
+            self.isolation_level = self._wanted_isolation() or self._Isolation.READ_COMMITTED
+            return Connection(self.pool_alias, self, self._wanted_isolation())
+
+        @property
+        def session_zone(self) -> str:
+            """What the session's time zone must be; none where DATABASES says nothing of it."""
+            return (self.timezone_name or "") if self.alias in connections.settings else ""
+
+        @property
+        def _Isolation(self) -> Any:  # noqa: N802
+            return self.Database.IsolationLevel
+
+        def _wanted_isolation(self) -> Any:
+            value = self.settings_dict["OPTIONS"].get("isolation_level")
+            try:
+                return None if value is None else self._Isolation(value)
+            except ValueError:
+                raise ImproperlyConfigured(
+                    f"DATABASES[{self.alias!r}]['OPTIONS']['isolation_level'] is {value!r}, which "
+                    "is none of psycopg.IsolationLevel"
+                ) from None
+
+        def ensure_connection(self) -> None:
+            # Not Django's own, in whose place pytest-django may have put one that refuses.
+            if self.connection is None:
+                if self.in_atomic_block and self.closed_in_transaction:
+                    raise ProgrammingError("Cannot open a new connection in an atomic block.")
+                with self.wrap_database_errors:
+                    self.connect()
 
         def create_cursor(self, name: str | None = None) -> Any:
             return self.connection.cursor(name)
 
         def _configure_connection(self, connection: Any) -> bool:
             return False  # it is done by the pool
+
+        def ensure_timezone(self) -> bool:
+            return False
+
+        def close_if_unusable_or_obsolete(self) -> None:
+            """Its connections are the pool's to look after, not those of a request's end."""
 
         def _close(self) -> None:
             if self.connection is not None:
@@ -59,45 +104,110 @@ def _unwrapped(function: Any) -> Any:
     return function
 
 
-class _Laid(threading.local):
-    """Wrappers that nobody uses: making one costs more than a small query."""
+# -- wrappers that nobody uses: making one costs as much as a small query --------------------------
 
+KEPT = 100
+"""Wrappers that a thread keeps of each database."""
+
+
+class _Laid(threading.local):
     def __init__(self) -> None:
-        self.by_alias: dict[str, list[Any]] = {}
+        self.by_alias: dict[tuple[str, str], list[Any]] = {}
 
 
 _laid = _Laid()
 
+class _Settings:
+    """Those that a wrapper remembers."""
 
-def wrapper(alias: str, session: Session) -> Any:
-    settings = connections.settings[alias]
-    free = _laid.by_alias.get(alias)
-    while free:
+    version = 0
+    """Grows with each change of them: a test overrides settings."""
+
+
+def _note_settings(*, setting: str, **_: Any) -> None:
+    if setting in ("DATABASES", "TIME_ZONE", "USE_TZ"):
+        _Settings.version += 1
+
+
+setting_changed.connect(_note_settings, dispatch_uid="poolapp.postgres.native")
+
+
+def wrapper(alias: str, pool: str, session: Session) -> Any:
+    """One for a session, of a database on a pool."""
+    settings = settings_of(alias)
+    free = _laid.by_alias.get((alias, pool))
+    found = None
+    while free and found is None:
         found = free.pop()
-        if found.settings_dict is settings:
-            found.session = session
-            return found
-    made = wrapper_class(settings["ENGINE"])(settings, alias)
-    made.session = session
+        if found.settings_dict is not settings:
+            found = None
+    if found is None:
+        if vendor_of(settings["ENGINE"]) != "postgresql":
+            raise ImproperlyConfigured(not_postgres(alias, settings["ENGINE"]))
+        found = wrapper_class(settings["ENGINE"])(settings, alias)
+        found.pool_alias = pool
+        found.seen = _Settings.version
+    refresh(found)
+    found.session = session
+    return found
+
+
+def refresh(used: Any) -> None:
+    """Have it ask for the settings anew that it remembers and that were changed since."""
+    if used.seen != _Settings.version:
+        used.seen = _Settings.version
+        for name in ("timezone", "timezone_name"):
+            vars(used).pop(name, None)
+
+
+def at_rest(used: Any) -> bool:
+    """Whether no transaction is open, by whatever means."""
+    return not used.in_atomic_block and (used.connection is None or used.connection.at_rest)
+
+
+def lay_by(used: Any) -> None:
+    """Its session needs it no more. What was left open in it is rolled back."""
+    if used.connection is not None and not used.connection.at_rest:
+        used.connection.abandon()
+    elif _is_as_new(used):
+        free = _laid.by_alias.setdefault((used.alias, used.pool_alias), [])
+        if len(free) < KEPT:
+            del used.session
+            free.append(used)
+
+
+def _is_as_new(used: Any) -> bool:
+    """Whether nobody can tell it from one that was never used."""
+    return not (
+        used.in_atomic_block
+        or used.closed_in_transaction
+        or used.savepoint_ids
+        or used.run_on_commit
+        or used.run_commit_hooks_on_set_autocommit_on
+        or used.execute_wrappers
+        or used.force_debug_cursor
+        or used.queries_log
+        or used.needs_rollback
+        or not used.settings_dict["AUTOCOMMIT"]
+    )
+
+
+def settings_of(alias: str) -> dict[str, Any]:
+    """As in ``DATABASES``; for a pool of another name, as they are when nothing is said."""
+    known: dict[str, dict[str, Any]] = connections.settings
+    if alias not in known:
+        return _unsaid(alias)
+    return known[alias]
+
+
+@lru_cache
+def _unsaid(alias: str) -> dict[str, Any]:
+    engine = {"ENGINE": "django.db.backends.postgresql"}
+    made: dict[str, Any] = ConnectionHandler({"default": engine}).settings["default"]
     return made
 
 
-def lay_by(alias: str, used: Any) -> None:
-    del used.session
-    if used.connection is None or used.connection.at_rest:
-        _laid.by_alias.setdefault(alias, []).append(used)
-
-
-def pool_for(alias: str) -> str:
-    """The alias of the pool that leads to a database of ``DATABASES``."""
-    found = [
-        each for each in pools if getattr(pools.config(each).locations, "alias", None) == alias
-    ]
-    if alias in found or (not found and alias in pools):
-        return alias
-    if found:
-        return found[0]
-    raise ImproperlyConfigured(f"no pool leads to the database {alias!r}")
+# -- django.db.connections -------------------------------------------------------------------------
 
 
 def install(handler: Any) -> None:

@@ -1,0 +1,77 @@
+"""When: soon after each commit, and again when it is time for what has failed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+
+from poolapp.core.registry import pools
+from poolapp.instep.catching_up import next_due, settle
+
+logger = logging.getLogger("poolapp.instep")
+
+UNREADABLE_DELAY = 5.0
+"""Seconds until a database that could not be asked is asked again."""
+
+
+class Background:
+    """At most one pass over a database at a time in this process, on its own pool loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._passing: dict[str, bool] = {}
+        """The databases that are passed over, and whether one more pass is due."""
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        os.register_at_fork(after_in_child=self._forget)
+
+    def kick(self, using: str) -> None:
+        """There is something to do; from any thread."""
+        with self._lock:
+            passing = using in self._passing
+            self._passing[using] = passing
+        if not passing:
+            pools.spawn(self._run, using)
+
+    async def _run(self, using: str) -> None:
+        try:
+            delay = await self._pass(using)
+        finally:
+            with self._lock:
+                again = self._passing.pop(using, False)
+        if again:
+            self.kick(using)
+        elif delay is not None:
+            self._kick_later(using, delay)
+
+    async def _pass(self, using: str) -> float | None:
+        """Seconds until there is more to do, None when all is done."""
+        try:
+            await settle(using)
+            return await next_due(using)
+        except Exception as error:
+            logger.warning(
+                "What is to be kept in step can't be read from database %r: %s",
+                using,
+                error,
+                extra={"event": "instep_unreadable"},
+            )
+            return UNREADABLE_DELAY
+
+    def _kick_later(self, using: str, delay: float) -> None:
+        timer = self._timers.pop(using, None)
+        if timer is not None:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers[using] = loop.call_later(max(delay, 0.05), self.kick, using)
+
+    def _forget(self) -> None:
+        # In a forked child: the loop that did it is the parent's.
+        self._lock = threading.Lock()
+        self._passing = {}
+        self._timers = {}
+
+
+kick = Background().kick
+"""The process's own."""

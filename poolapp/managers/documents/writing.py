@@ -1,0 +1,93 @@
+"""From an instance to a write."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db.models import Field, FileField, Model
+from django.db.models.expressions import DatabaseDefault
+
+from poolapp.managers.documents.schema import default_of
+from poolapp.managers.documents.store import Action, Operation, Store
+from poolapp.managers.documents.versions import version_of
+
+
+async def fill_in(instance: Model, only: Sequence[Field[Any, Any]] | None) -> None:
+    """What Django's ``save()``, or the database, fills in (``auto_now``, ``db_default``, files that
+    wait to be stored), unless the instance is a row of a database: its document is a copy."""
+    if instance._state.db is not None:
+        return
+    adding = instance._state.adding
+    for field in _filled_in(type(instance)) if only is None else only:
+        if getattr(field, "generated", False) or field.attname not in instance.__dict__:
+            continue
+        if isinstance(instance.__dict__[field.attname], DatabaseDefault):
+            setattr(instance, field.attname, default_of(field))
+        if isinstance(field, FileField):
+            file = getattr(instance, field.attname)
+            if file and not file._committed:  # a storage may be slow, and is called from a thread
+                await sync_to_async(field.pre_save)(instance, adding)
+            continue
+        field.pre_save(instance, adding)
+
+
+@functools.cache
+def _filled_in(model: type[Model]) -> tuple[Field[Any, Any], ...]:
+    """The fields that have something to do before they are saved."""
+    plain = Field.pre_save
+    return tuple(each for each in model._meta.concrete_fields if type(each).pre_save is not plain)
+
+
+def operation_of(
+    store: Store,
+    action: Action,
+    instance: Model,
+    *,
+    only: Sequence[Field[Any, Any]] | None = None,
+    checked: bool = False,
+) -> Operation:
+    """The write of an instance. Raises ValueError when it has no primary key, or, ``checked``, was
+    never read from this store; and what ``Schema.to_document`` raises."""
+    if not isinstance(instance, store.model):
+        raise TypeError(
+            f"{store.name} {store.place!r} holds {store.model._meta.label}, not "
+            f"{type(instance).__name__!r}"
+        )
+    schema = store.schema
+    pk = schema.dump(schema.pk, instance.pk)
+    if pk is None:
+        raise ValueError(
+            f"this {type(instance).__name__} has no primary key, and {store.name} does not count; "
+            "give one, or let the model have a default: UUIDField(primary_key=True, default=uuid4)"
+        )
+    version = None
+    if checked:
+        if not store.versioned:
+            store.cannot("tell whether a document was changed", "if_unchanged=False")
+        version = version_of(instance, store)
+        if version is None:
+            raise ValueError(
+                f"if_unchanged: this {type(instance).__name__} was not read from {store.name} "
+                f"{store.place!r}, so nobody knows what it was then"
+            )
+    document = {}
+    if action == "update":
+        assert only is not None
+        document = {schema.key(schema.pk): pk, **schema.to_document(instance, only)}
+    elif action in ("create", "index"):
+        deferred = instance.get_deferred_fields()
+        if deferred:
+            raise ValueError(
+                f"this {type(instance).__name__} has deferred fields ({', '.join(sorted(deferred))}"
+                "), which a whole document would lose; save with update_fields"
+            )
+        document = schema.to_document(instance)
+    return Operation(action, pk, document, checked, version, instance)
+
+
+def adopt(instance: Model) -> None:
+    """Count it as saved, as ``save()`` does."""
+    instance._state.adding = False

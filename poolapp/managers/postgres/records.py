@@ -1,0 +1,227 @@
+"""Model instances as the records of a COPY: column by column, so that no Python runs for each
+value where Django's own preparation would return it as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import ipaddress
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from inspect import getattr_static
+from operator import attrgetter
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from django.db.models import Field, Model
+from django.db.models.expressions import DatabaseDefault
+from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
+from django.db.models.query_utils import DeferredAttribute
+
+Values = Sequence[Any]
+
+
+class NotCopyable(Exception):
+    """A field or a value that only an INSERT can take; says which."""
+
+
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "bigint": (int,),
+    "boolean": (bool,),
+    "bytea": (bytes, bytearray, memoryview),
+    "char": (str,),
+    "date": (datetime.date,),
+    "double precision": (float,),
+    "inet": (str, ipaddress.IPv4Address, ipaddress.IPv6Address),
+    "integer": (int,),
+    "interval": (datetime.timedelta,),
+    "jsonb": (str,),
+    "numeric": (Decimal,),
+    "smallint": (int,),
+    "text": (str,),
+    "time": (datetime.time,),
+    "timestamp with time zone": (datetime.datetime,),
+    "uuid": (uuid.UUID,),
+    "varchar": (str,),
+}
+"""Type of a column, without its length -> what is sent for it in binary."""
+
+_DJANGOS: Final = ("django.db.models.fields", "django.contrib.postgres.fields")
+_PREPARES: Final = ("get_db_prep_save", "get_db_prep_value", "get_prep_value", "to_python")
+_NEVER_AS_IT_IS: Final = ("inet", "jsonb")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """How the values of one field are had."""
+
+    field: Field[Any, Any]
+    kind: str
+    """The type of the column, or of an array's elements."""
+    depth: int
+    """How many arrays are around it."""
+    is_plain: bool
+    """Whether Django prepares values as for its own field of this kind."""
+    is_stored: bool
+    """Whether saving takes the instance's attribute as it is."""
+    is_moment: bool
+    """Whether saving sets it to the time it is."""
+
+    @classmethod
+    def of(cls, field: Field[Any, Any], connection: Any) -> Column:
+        """Raises NotCopyable."""
+        kind, depth = str(field.db_type(connection)).lower(), 0
+        while kind.endswith("[]"):
+            kind, depth = kind[:-2], depth + 1
+        kind = kind.partition("(")[0].strip()
+        if kind not in _TYPES:
+            raise NotCopyable(f"{field.name} is of the type {kind}")
+        if not _is_djangos(field, "get_placeholder"):
+            raise NotCopyable(f"{field.name} has SQL of its own around its values")
+        is_moment = bool(getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False))
+        saves_plainly = _is_djangos(field, "pre_save")
+        return cls(
+            field=field,
+            kind=kind,
+            depth=depth,
+            is_plain=not depth
+            and kind not in _NEVER_AS_IT_IS
+            and all(
+                _is_djangos(each, name)
+                for name in _PREPARES
+                for each in (field, getattr(field, "target_field", field))
+            ),
+            is_stored=type(field).pre_save is Field.pre_save and _reads_plainly(field),
+            is_moment=is_moment and saves_plainly and _reads_plainly(field),
+        )
+
+    def read(self, instances: Sequence[Model], rows: Sequence[dict[str, Any]]) -> Values:
+        """What saving would take of the instances, whose dictionaries the rows are."""
+        name = self.field.attname
+        if self.is_stored:
+            return [row[name] for row in rows]
+        if self.is_moment:
+            now = self.field.pre_save(instances[0], True)
+            for row in rows:
+                row[name] = now
+            return [now] * len(rows)
+        return [self.field.pre_save(each, True) for each in instances]
+
+    def prepared(self, values: Values, types: set[type], connection: Any) -> Values:
+        """The values, which are of these types, as they are sent; the very same sequence where
+        nothing is to be done.
+
+        Raises NotCopyable.
+        """
+        if (
+            self.is_plain
+            and types <= {_TYPES[self.kind][0], type(None)}
+            and self._are_as_sent(values)
+        ):
+            return values
+        for each in types:
+            if hasattr(each, "resolve_expression"):
+                raise NotCopyable(f"{self.field.name} has an expression for a value")
+        prepare = self.field.get_db_prep_save
+        send = self._sending(connection)
+        return [
+            None if value is None else send(value)
+            for value in [prepare(value, connection=connection) for value in values]
+        ]
+
+    def _are_as_sent(self, values: Values) -> bool:
+        """Whether the values, of the right type, are those that Django would send."""
+        if self.kind == "numeric":
+            return all(value is None or value.is_finite() for value in values)
+        if self.kind == "timestamp with time zone":
+            return None not in _zones(values)
+        if self.kind == "time":
+            return _zones(values) <= {None}
+        return True
+
+    def _sending(self, connection: Any) -> Callable[[Any], Any]:
+        """What makes a value that Django prepared for its driver one for COPY."""
+        kinds = _TYPES[self.kind]
+
+        def send(value: Any) -> Any:
+            if self.kind == "jsonb":
+                value = _json(value)
+            elif self.kind == "timestamp with time zone" and isinstance(value, datetime.datetime):
+                value = _with_zone(value, connection)
+            if not isinstance(value, kinds):
+                raise NotCopyable(f"{self.field.name} has a {type(value).__name__} for a value")
+            return value
+
+        nested: Callable[[Any], Any] = send
+        for _ in range(self.depth):
+            nested = _for_each(nested)
+        return nested
+
+
+def _zones(values: Values) -> set[Any]:
+    return set(map(attrgetter("tzinfo"), filter(None, values)))
+
+
+def _for_each(send: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def send_each(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise NotCopyable(f"a {type(value).__name__} stands for an array")
+        return [None if each is None else send(each) for each in value]
+
+    return send_each
+
+
+def _json(value: Any) -> Any:
+    """Of the driver's wrapper around a value: its text."""
+    if hasattr(value, "obj"):
+        return (value.dumps or json.dumps)(value.obj)
+    return value
+
+
+def _with_zone(value: datetime.datetime, connection: Any) -> datetime.datetime:
+    """What the server makes of a time without a zone: it takes standard time where the clock
+    shows it twice, or not at all."""
+    if value.tzinfo is not None:
+        return value
+    zone = ZoneInfo(connection.timezone_name)
+    return min(
+        (value.replace(tzinfo=zone, fold=fold) for fold in (0, 1)),
+        key=lambda each: each.utcoffset() or datetime.timedelta(),
+    )
+
+
+def _is_djangos(field: Any, name: str) -> bool:
+    method = getattr(type(field), name, None)
+    return method is None or method.__module__.startswith(_DJANGOS)
+
+
+def _reads_plainly(field: Any) -> bool:
+    """Whether the attribute is nothing but the value in the instance's dictionary."""
+    attribute = getattr_static(field.model, field.attname, None)
+    return type(attribute) in (DeferredAttribute, ForeignKeyDeferredAttribute)
+
+
+def records(
+    instances: Sequence[Model], fields: Iterable[Field[Any, Any]], connection: Any
+) -> tuple[list[Field[Any, Any]], Iterable[tuple[Any, ...]]]:
+    """The instances' values, prepared as Django would, and the fields that they are of: without
+    those whose values are all the database's own default.
+
+    Raises NotCopyable, and what the preparation of a value raises.
+    """
+    rows = [each.__dict__ for each in instances]
+    taken, columns = [], []
+    for field in fields:
+        column = Column.of(field, connection)
+        try:
+            values = column.read(instances, rows)
+        except KeyError:
+            raise NotCopyable(f"{field.name} was not loaded") from None
+        types = set(map(type, values))
+        if types == {DatabaseDefault}:
+            continue
+        taken.append(field)
+        columns.append(column.prepared(values, types, connection))
+    return taken, zip(*columns, strict=True)

@@ -1,0 +1,56 @@
+"""What is saved: whatever Django's storages take, and what only async code has."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncGenerator, AsyncIterable
+from typing import Any
+
+from django.core.files import File
+
+CHUNK = 1024 * 1024
+"""Bytes that are read of a file at once, in a thread."""
+
+
+class Content:
+    """Something to save, which may have to be read a second time."""
+
+    def __init__(self, given: Any) -> None:
+        """Raises TypeError for what has no bytes."""
+        self.given = given
+        self._is_async = isinstance(given, AsyncIterable) or asyncio.iscoroutinefunction(
+            getattr(given, "read", None)
+        )
+        self._begun = False
+        if not self._is_async and not hasattr(given, "read"):
+            raise TypeError(
+                "a storage saves a file, or an async iterator of bytes, "
+                f"not {type(given).__name__!r}; wrap bytes or text in a ContentFile"
+            )
+
+    def rewind(self) -> bool:
+        """Whether it can be read (again) from its start."""
+        seek = None if self._is_async else getattr(self.given, "seek", None)
+        if seek is not None:
+            try:
+                seek(0)
+            except (AttributeError, io.UnsupportedOperation):
+                pass
+            else:
+                return True
+        return not self._begun
+
+    def source(self) -> Any:
+        """For ``upload``: what is in memory as it is, else an iterator that reads in a thread."""
+        self._begun = True
+        if self._is_async:
+            return self.given
+        inner = self.given.file if isinstance(self.given, File) else self.given
+        if isinstance(inner, io.BytesIO):
+            return inner.getbuffer()
+        return self._read()
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        while chunk := await asyncio.to_thread(self.given.read, CHUNK):
+            yield chunk.encode() if isinstance(chunk, str) else chunk

@@ -1,0 +1,1 @@
+"""What every store's manager has to do, or has to refuse."""

@@ -1,0 +1,1 @@
+"""An app of models that live in the stores: no tables."""
