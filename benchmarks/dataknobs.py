@@ -63,8 +63,9 @@ async def peer(lab: Lab, store: str, settings: Mapping[str, Any]) -> AsyncIterat
     """Its work on one of its stores (``s3``, ``elasticsearch``), in a process that is there for as
     long as the context. Raises NotInstalled."""
     python = await environment(lab)
+    # -P: beside the worker are modules such as http, which are not meant.
     process = await asyncio.create_subprocess_exec(
-        python, "-W", "ignore", WORKER, stdin=PIPE, stdout=PIPE
+        python, "-P", "-W", "ignore", WORKER, stdin=PIPE, stdout=PIPE
     )
     try:
         await _ask(process, {"store": store, "settings": dict(settings)})

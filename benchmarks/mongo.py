@@ -104,12 +104,15 @@ async def contestants(
         documents = _manager(model)
         await documents.ensure()
         try:
-            yield make, {
-                OURS: documents.abulk_create,
-                DRIVER: lambda batch: database[DRIVER].bulk_write(
-                    [InsertOne(_by_hand(each)) for each in batch], ordered=False
-                ),
-            }
+            yield (
+                make,
+                {
+                    OURS: documents.abulk_create,
+                    DRIVER: lambda batch: database[DRIVER].bulk_write(
+                        [InsertOne(_by_hand(each)) for each in batch], ordered=False
+                    ),
+                },
+            )
         finally:
             await client.drop_database(DATABASE)
             await pools.remove(peers.ALIAS)

@@ -16,6 +16,7 @@ from poolapp.checks import (
     check_pools,
 )
 from poolapp.managers.checks import check_managers
+from poolapp.storage import check_storages
 
 
 class PoolsConfig(AppConfig):
@@ -31,6 +32,7 @@ class PoolsConfig(AppConfig):
         register(check_fleet, "poolapp")
         register(check_managers, "poolapp")
         register(check_caches, "poolapp")
+        register(check_storages, "poolapp")
         register(check_exposures, "poolapp", deploy=True)
         register(check_lifespan, "poolapp", deploy=True)
         register(check_limits, "poolapp", deploy=True)

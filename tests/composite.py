@@ -21,6 +21,10 @@ MOST = 10_000
 _HOP = {"connection", "transfer-encoding", "content-length", "host", "accept-encoding"}
 
 
+SEEN: dict[str, list[str]] = {}
+"""URL -> "METHOD path" of what came to it, without what is asked of the path."""
+
+
 @functools.cache
 def with_composites(url: str) -> str:
     """The URL of such a server before another one; it ends with this process."""
@@ -34,14 +38,18 @@ def with_composites(url: str) -> str:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_address[1]}"
+    made = f"http://127.0.0.1:{server.server_address[1]}"
+    Handler.seen = SEEN[made] = []
+    return made
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     there: tuple[str, int]
+    seen: list[str]
 
     def _any(self) -> None:
+        self.seen.append(f"{self.command} {self.path.partition('?')[0]}")
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         asked = json.loads(body) if b'"composite"' in body and b"\n" not in body else {}
         groups = asked.get("aggs", {}).get("groups", {})

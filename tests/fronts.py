@@ -4,6 +4,7 @@ only be brought to give with effort: refusals, a red cluster, another product.""
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from typing import Any, Self
 
@@ -20,6 +21,8 @@ class Front:
         self.headers = dict(PRODUCT)
         self.answers: dict[str, tuple[int, dict[str, Any]]] = {}
         self.requests: list[web.Request] = []
+        self.bodies: dict[str, Any] = {}
+        """Path -> the last body of JSON that came to it."""
         self.inside = 0
         self.most_inside = 0
         self.changed = asyncio.Condition()
@@ -49,6 +52,10 @@ class Front:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.requests.append(request)
+        if request.can_read_body and "json" in request.content_type.rpartition("+")[2]:
+            content = await request.read()
+            if b"\n" not in content:
+                self.bodies[request.path] = json.loads(content)
         async with self.changed:
             self.inside += 1
             self.most_inside = max(self.most_inside, self.inside)

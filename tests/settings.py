@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "poolapp",
     "poolapp.instep",
+    "tests.rows.apps.RowsConfig",
     "tests.stores.apps.StoresConfig",
 ]
 

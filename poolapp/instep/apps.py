@@ -6,6 +6,9 @@ from django.apps import AppConfig
 from django.core.checks import register
 from django.db.models.signals import post_delete, post_save
 
+from poolapp.core.registry import pools
+from poolapp.monitoring.health import monitor
+
 
 class InStepConfig(AppConfig):
     name = "poolapp.instep"
@@ -14,9 +17,15 @@ class InStepConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from poolapp.instep.background import leftovers
+        from poolapp.instep.catching_up import worries
         from poolapp.instep.checks import check_declared
         from poolapp.instep.marking import on_change
 
         for signal in (post_save, post_delete):
             signal.connect(on_change, dispatch_uid="poolapp.instep")
         register(check_declared, "poolapp")
+        pools.unobserve(leftovers)
+        pools.observe(leftovers)
+        if worries not in monitor.worries:
+            monitor.worries.append(worries)

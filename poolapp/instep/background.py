@@ -6,9 +6,16 @@ import asyncio
 import logging
 import os
 import threading
+from typing import Any
 
+from django.db import connections
+
+from poolapp.core.events import Observer
+from poolapp.core.pool import Pool
 from poolapp.core.registry import pools
+from poolapp.databases import database_of
 from poolapp.instep.catching_up import next_due, settle
+from poolapp.instep.declaring import declared
 
 logger = logging.getLogger("poolapp.instep")
 
@@ -74,4 +81,24 @@ class Background:
 
 
 kick = Background().kick
+"""The process's own."""
+
+
+class Leftovers(Observer):
+    """Of a process that has died, or an outage: looked for when this one begins to work with the
+    database."""
+
+    def __init__(self) -> None:
+        self._looked: set[str] = set()
+        os.register_at_fork(after_in_child=self._looked.clear)
+
+    def pool_opened(self, pool: Pool[Any]) -> None:
+        using = database_of(pool.alias)
+        is_djangos = using in connections.settings
+        if is_djangos and using not in self._looked and declared():
+            self._looked.add(using)
+            kick(using)
+
+
+leftovers = Leftovers()
 """The process's own."""

@@ -11,20 +11,28 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.db.models import F, Min, Model, Q, QuerySet
 from django.db.models.functions import Now
+from django.utils.connection import ConnectionDoesNotExist
 
 from poolapp.core.exceptions import PoolError
 from poolapp.core.registry import pools
+from poolapp.databases import pool_for
+from poolapp.instep.declaring import declared
 from poolapp.instep.models import Step
 from poolapp.instep.signals import step_failed
 from poolapp.managers.documents.bulk import BulkResult
 from poolapp.managers.documents.exceptions import Missing
+from poolapp.monitoring.probe import Status
 
 logger = logging.getLogger("poolapp.instep")
 
 T = TypeVar("T")
+
+failing: dict[str, int] = {}
+"""``shop.Article.search`` -> how many of its documents could not be written the last time."""
 
 BATCH = 500
 """Steps that are taken at a time."""
@@ -70,11 +78,12 @@ async def next_due(using: str) -> float | None:
 async def on_database(using: str, function: Callable[..., T], *args: Any) -> T:
     """Call synchronous code of the ORM: on a pool of that database, where there is one, else in a
     thread."""
-    for alias in pools:
-        if getattr(pools.config(alias).locations, "alias", None) == using:
-            result: T = await pools[alias].natively(function, *args)  # type: ignore[attr-defined]
-            return result
-    return await asyncio.to_thread(_in_thread, using, function, *args)
+    try:
+        alias = pool_for(using)
+    except (ConnectionDoesNotExist, ImproperlyConfigured):
+        return await asyncio.to_thread(_in_thread, using, function, *args)
+    result: T = await pools[alias].natively(function, *args)  # type: ignore[attr-defined]
+    return result
 
 
 def _in_thread(using: str, function: Callable[..., T], *args: Any) -> T:
@@ -82,6 +91,17 @@ def _in_thread(using: str, function: Callable[..., T], *args: Any) -> T:
         return function(*args)
     finally:
         connections[using].close()
+
+
+def worries(alias: str) -> list[tuple[Status, str]]:
+    """For the health of a pool."""
+    return [
+        ("degraded", f"{count} documents of {model._meta.label}.{name} are not in step.")
+        for model, names in declared().items()
+        for name in names
+        if (count := failing.get(f"{model._meta.label}.{name}"))
+        and getattr(model, name).pool == alias
+    ]
 
 
 # -- in the database -------------------------------------------------------------------------------
@@ -144,10 +164,10 @@ def _rows(using: str, model: type[Model], pks: Sequence[Any]) -> dict[Any, Model
 
 
 async def _do(using: str, label: str, name: str, steps: list[Step], settled: Settled) -> None:
-    model = apps.get_model(label)
-    by_pk = {model._meta.pk.to_python(step.key): step for step in steps}
     failures: dict[Step, str] = {}
     try:
+        model = apps.get_model(label)
+        by_pk = {model._meta.pk.to_python(step.key): step for step in steps}
         manager = getattr(model, name)
         rows = await on_database(using, _rows, using, model, list(by_pk))
         written = await manager.abulk_create(rows.values(), update_conflicts=True)
@@ -161,12 +181,15 @@ async def _do(using: str, label: str, name: str, steps: list[Step], settled: Set
     except Exception as error:  # a fault of the code, or of the schema: as worth telling
         failures = dict.fromkeys(steps, f"{type(error).__name__}: {error}")
     done = [step for step in steps if step not in failures]
+    place = f"{label}.{name}"
     if done:
+        failing.pop(place, None)
         await on_database(using, _done, using, done)
     if failures:
         settled.failed += len(failures)
+        failing[place] = len(failures)
         await on_database(using, _failed, using, failures)
-        _tell(model, name, failures)
+        _tell(label, name, failures)
 
 
 def _failures(*results: BulkResult) -> list[Any]:
@@ -175,19 +198,19 @@ def _failures(*results: BulkResult) -> list[Any]:
     ]
 
 
-def _tell(model: type[Model], name: str, failures: dict[Step, str]) -> None:
+def _tell(label: str, name: str, failures: dict[Step, str]) -> None:
     attempts = 1 + max(step.attempts for step in failures)
     logger.warning(
         "%d documents of %s.%s could not be brought in step (tried up to %d times): %s",
         len(failures),
-        model._meta.label,
+        label,
         name,
         attempts,
         next(iter(failures.values())),
         extra={"event": "instep_failed"},
     )
     step_failed.send_robust(
-        sender=model,
+        sender=label,
         manager=name,
         failures={step.key: error for step, error in failures.items()},
         attempts=attempts,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
+from django.apps import apps
 from django.db.models import Model
 
 M = TypeVar("M", bound=type[Model])
@@ -31,8 +32,12 @@ def in_step(*managers: str) -> Callable[[M], M]:
 
 
 def declared() -> dict[type[Model], tuple[str, ...]]:
-    """Each decorated model and the names of its managers."""
-    return dict(_declared)
+    """Each decorated model of an installed app and the names of its managers."""
+    return {
+        model: names
+        for model, names in _declared.items()
+        if model._meta.app_label in apps.app_configs
+    }
 
 
 @lru_cache(maxsize=4096)

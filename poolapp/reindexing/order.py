@@ -8,9 +8,11 @@ from typing import Any
 
 from django.apps import apps
 from django.core import signing
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
+from django.utils.connection import ConnectionDoesNotExist
 
-from poolapp.core.registry import pools
+from poolapp.databases import pool_for
 from poolapp.managers.documents.manager import DocumentManager
 from poolapp.managers.postgres.queryset import PostgresQuerySet
 
@@ -45,4 +47,8 @@ def read_order(order: str) -> tuple[QuerySet[Any], DocumentManager[Any]]:
 
 
 def _has_pool(using: str) -> bool:
-    return any(getattr(pools.config(each).locations, "alias", None) == using for each in pools)
+    try:
+        pool_for(using)
+    except (ConnectionDoesNotExist, ImproperlyConfigured):
+        return False
+    return True

@@ -32,8 +32,8 @@ async def reindex(
 
     ``progress``, a function or an async one, is called at the start and after every
     ``batch_size`` times ``concurrency`` rows. A document that is refused is a failure in the
-    result, and the rest goes on. Raises BackendUnavailable, with the BulkResult so far as its ``result``,
-    when the server is away, and what the database raises.
+    result, and the rest goes on. Raises BackendUnavailable, with the BulkResult so far as its
+    ``result``, when the server is away, and what the database raises.
     """
     started = time.monotonic()
     store = into.store()

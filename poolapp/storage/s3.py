@@ -165,7 +165,7 @@ class S3Storage(Storage):
     def _save(self, name: str, content: Any) -> str:
         given = Content(content)
         while not pools.run(self._write, name, given, overwrite=self._overwrites):
-            name = self.get_available_name(name)
+            name = _Names(self, name).get_available_name(name)
         return normal(name)
 
     async def asave(self, name: str | None, content: Any, max_length: int | None = None) -> str:
@@ -183,7 +183,7 @@ class S3Storage(Storage):
         validate_file_name(name, allow_relative_path=True)
         given = Content(content)
         while not await self._write(name, given, overwrite=self._overwrites):
-            name = await self.aget_available_name(name, max_length=max_length)
+            name = _Names(self, name).get_available_name(name, max_length=max_length)
         return normal(name)
 
     def _overwrite(self, name: str, content: Any) -> None:
@@ -220,7 +220,7 @@ class S3Storage(Storage):
     def is_name_available(self, name: str, max_length: int | None = None) -> bool:
         if self._overwrites:
             return not (max_length and len(name) > max_length)
-        return super().is_name_available(name, max_length=max_length)
+        return not (max_length and len(name) > max_length) and not pools.run(self._is_file, name)
 
     def get_alternative_name(self, file_root: str, file_ext: str) -> str:
         if self._overwrites:
@@ -232,7 +232,7 @@ class S3Storage(Storage):
         search = _Names(self)
         while True:
             found = search.get_available_name(name, max_length=max_length)
-            if self._overwrites or not await self.aexists(found):
+            if self._overwrites or not await self._is_file(found):
                 return found
             search.taken.add(found)
 
@@ -249,11 +249,20 @@ class S3Storage(Storage):
     # -- asking --------------------------------------------------------------------------------
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file of that name; a folder is none."""
+        """Whether there is a file of that name, or anything in a folder of that name; the storage
+        itself is always there."""
         return pools.run(self.aexists, name)
 
     async def aexists(self, name: str) -> bool:
         """The same."""
+        folder = normal(name)
+        if not folder or await self._is_file(name):
+            return True
+        async for page in self._pool.pages(f"{self._key(name)}/", bucket=self._bucket, page_size=1):
+            return bool(page.get("Contents"))
+        return False
+
+    async def _is_file(self, name: str) -> bool:
         return await self._pool.exists(self._key(name), bucket=self._bucket)
 
     def size(self, name: str) -> int:
@@ -329,9 +338,9 @@ class S3ManifestStaticStorage(ManifestFilesMixin, S3Storage):  # type: ignore[mi
 class _Names(Storage):
     """Django's way from a name that is taken to another, with the answers known beforehand."""
 
-    def __init__(self, storage: S3Storage) -> None:
+    def __init__(self, storage: S3Storage, *taken: str) -> None:
         self._storage = storage
-        self.taken: set[str] = set()
+        self.taken = set(taken)
 
     def is_name_available(self, name: str, max_length: int | None = None) -> bool:
         return name not in self.taken and not (max_length and len(name) > max_length)

@@ -3,12 +3,14 @@ with the tests that a project has already."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 from contextlib import ContextDecorator
 from functools import lru_cache
 from typing import Any, Self
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.db.utils import load_backend
 
@@ -39,10 +41,9 @@ def steady(engine: str) -> Any:
         ops_class = swift_operations(native_operations(base.ops_class))
 
         def get_new_connection(self, conn_params: Any) -> Any:
-            level = self.settings_dict["OPTIONS"].get("isolation_level")
-            levels = self.Database.IsolationLevel
-            self.isolation_level = levels.READ_COMMITTED if level is None else levels(level)
-            return SteadyConnection(self, _pool_of(self), None if level is None else levels(level))
+            level = _isolation_level(self)
+            self.isolation_level = level or self.Database.IsolationLevel.READ_COMMITTED
+            return SteadyConnection(self, _pool_of(self), level)
 
         def create_cursor(self, name: str | None = None) -> Any:
             return self.connection.cursor(name)
@@ -54,20 +55,40 @@ def steady(engine: str) -> Any:
             if self.connection is not None:
                 self.connection.close()
 
+    DatabaseWrapper.__qualname__ = "DatabaseWrapper"  # as Django's own in a repr
     return DatabaseWrapper
+
+
+def _isolation_level(database: Any) -> Any:
+    value = database.settings_dict["OPTIONS"].get("isolation_level")
+    try:
+        return None if value is None else database.Database.IsolationLevel(value)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"Invalid transaction isolation level {value} specified. Use one of the "
+            "psycopg.IsolationLevel values."
+        ) from None
 
 
 def _pool_of(database: Any) -> str:
     """The alias of a pool for just these settings. A test run changes the name of the database,
     and goes by another one to make it."""
     place = location_of(database.settings_dict)
-    query = tuple(sorted(place.query.items()))
-    key = (database.alias, place.address, place.path, place.username, query, os.getpid())
+    # These Django sets itself, in the session.
+    query = {name: each for name, each in place.query.items() if name not in ("TimeZone", "role")}
+    place = dataclasses.replace(place, query=query)
+    key = (database.alias, place.address, place.path, place.username, *sorted(query.items()), os.getpid())
     if key not in _known:
         alias = _known[key] = f"poolapp.testing:{database.alias}:{next(_numbers)}"
         pools.register(
             alias,
-            PoolConfig(alias=alias, backend=_BACKEND, locations=(place,), max_size=_CONNECTIONS),
+            PoolConfig(
+                alias=alias,
+                backend=_BACKEND,
+                locations=(place,),
+                max_size=_CONNECTIONS,
+                breaker=None,
+            ),
         )
     return _known[key]
 

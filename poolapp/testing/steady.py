@@ -12,6 +12,7 @@ from poolapp.backends.postgres.native import bridge, errors
 from poolapp.backends.postgres.native.codecs import adapters_of
 from poolapp.backends.postgres.native.connection import Info
 from poolapp.backends.postgres.native.cursor import Cursor
+from poolapp.backends.postgres.native.named import NamedCursor
 from poolapp.backends.postgres.native.prepared import settle
 from poolapp.core.lease import Lease
 from poolapp.core.registry import pools
@@ -51,7 +52,13 @@ class SteadyConnection:
             self.wait(self._released(lease))
 
     def cursor(self, name: str | None = None, **_: Any) -> Any:
-        return Cursor(self)  # type: ignore[arg-type]
+        return NamedCursor(self, name) if name else Cursor(self)  # type: ignore[arg-type]
+
+    def held(self) -> None:
+        """For a cursor that stays open: there is but this one connection."""
+
+    def is_on(self, session: Any) -> bool:
+        return self._lease is not None and self._lease.connection is session
 
     def run(self, work: Callable[[Any], Awaitable[T]], statement: str = "") -> T:
         return self.wait(self._run(work))

@@ -9,6 +9,7 @@ from decimal import Decimal
 from types import GeneratorType
 from typing import Any
 
+from django.core.files import File
 from django.db import models
 from django.db.models import QuerySet
 from django.db.models.query import RawQuerySet
@@ -41,6 +42,8 @@ class _Freezing:
         match value:
             case QuerySet() | RawQuerySet() | GeneratorType() | map() | filter() | zip():
                 return [self.of(each) for each in value]
+            case File():
+                return value.name
             case float():
                 # NaN is equal to itself here, and -0.0 is not 0.0.
                 return "nan" if math.isnan(value) else repr(value)
@@ -125,4 +128,6 @@ def kind_of_plain(value: Any) -> type:
 
 
 def _name(kind: type) -> str:
+    if issubclass(kind, QuerySet | RawQuerySet):
+        return "rows"  # whose class is not the matter
     return f"{kind.__module__}.{kind.__qualname__}"

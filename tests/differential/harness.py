@@ -1,15 +1,12 @@
-"""Runs the same code through Django's own driver and natively, and compares what comes of it.
+"""Runs a case through Django's own driver and natively, and compares what comes of it:
 
-A *case* is a function of a manager, ``lambda rows: rows.filter(...)``. It gives a QuerySet, or
-whatever a method of one gives. It is run
-
-- through ``objects``, synchronously, on the driver of the engine of ``DATABASES``;
+- through the model's default manager, synchronously, on the driver of the engine of ``DATABASES``;
 - natively, with the same manager, on the event loop;
-- asynchronously through a PostgresManager of the same model: ``async for``, ``await rows.aget()``.
+- asynchronously, through a PostgresManager: ``async for``, ``await rows.aget()``.
 
 Compared are rows, order (where the QuerySet has one), exact types, the fields of instances one by
 one, what is deferred, what was fetched along, and exceptions with their causes. A case that writes
-is rolled back on both sides; what it left in each table is compared as well.
+is rolled back on each side; what it left in each table is compared before.
 """
 
 from __future__ import annotations
@@ -19,69 +16,19 @@ import difflib
 import inspect
 import pprint
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
-from django.db import connection, models, transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from poolapp import pools
 from tests.differential import database
+from tests.differential.case import Case
+from tests.differential.chain import Chain, rows_of
 from tests.differential.freezing import freeze
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Case:
-    """One function of a manager, and the model whose manager it is given."""
-
-    group: str
-    number: int
-    model: type[models.Model]
-    function: Callable[[Any], Any]
-    writes: bool = False
-    fails: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.group}-{self.number}"
-
-    @property
-    def place(self) -> str:
-        code = self.function.__code__
-        return f"{code.co_filename}:{code.co_firstlineno}"
-
-
-class Cases:
-    """Those of one module. ``@cases.reading(Book)`` marks a function that gives a list of cases,
-    ``failing`` of such that raise, ``writing`` of such that write, ``refused`` of such that raise
-    when they write. Their group has the function's name."""
-
-    def __init__(self) -> None:
-        self.all: list[Case] = []
-
-    def reading(self, model: type[models.Model]) -> Callable[[Function], Function]:
-        return self._group(model)
-
-    def failing(self, model: type[models.Model]) -> Callable[[Function], Function]:
-        return self._group(model, fails=True)
-
-    def writing(self, model: type[models.Model]) -> Callable[[Function], Function]:
-        return self._group(model, writes=True)
-
-    def refused(self, model: type[models.Model]) -> Callable[[Function], Function]:
-        return self._group(model, writes=True, fails=True)
-
-    def _group(self, model: type[models.Model], **kind: bool) -> Callable[[Function], Function]:
-        def add(function: Function) -> Function:
-            self.all += [
-                Case(function.__name__, number, model, each, **kind)
-                for number, each in enumerate(function(), 1)
-            ]
-            return function
-
-        return add
 
 
 class Differs(AssertionError):
@@ -102,12 +49,11 @@ class Outcome:
 
 
 class Differential:
-    """The two sides; ``runner`` has the loop of the pool. Each database of ``DATABASES`` that the
-    cases use has to have a pool."""
+    """All sides. ``runner`` has the loop of the pool that leads to the database of the alias
+    ``default``."""
 
-    def __init__(self, runner: asyncio.Runner, alias: str = "default") -> None:
+    def __init__(self, runner: asyncio.Runner) -> None:
         self._runner = runner
-        self._alias = alias
         self._admin = database.outside()
         self._digest = database.digest()
 
@@ -116,68 +62,114 @@ class Differential:
 
     def check(self, case: Case) -> None:
         """Raises Differs; CaseError when the case is not what it was said to be."""
-        run = self._written if case.writes else _read
-        expected = self._fresh(run, case)
-        if bool(expected.raised) != case.fails:
-            raise CaseError(_story(case, expected.raised))
-        natively = self._fresh(self.natively, run, case)
-        if natively != expected:
-            raise Differs(_story(case, natively.raised, _difference(expected, natively)))
+        expected = self._synchronously(case)
+        self._compare(case, "natively", expected, self.natively(self._synchronously, case))
+        self._compare(case, "asynchronously", expected, self._runner.run(self._asynchronous(case)))
+
+    def check_streamed(self, case: Case) -> bool:
+        """The same of ``iterator()`` and ``aiterator()``. False when the case has none, or no
+        order."""
+        rows = case.function(case.model._default_manager)
+        if not isinstance(rows, QuerySet) or not rows.ordered:
+            return False
+        expected = _outcome(lambda: list(rows.iterator(chunk_size=5)))
+        self._compare(case, "aiterator()", expected, self._runner.run(_streamed(case)))
+        return True
 
     def natively(self, function: Callable[..., Any], *args: Any) -> Any:
         async def run() -> Any:
-            return await pools[self._alias].natively(function, *args)
+            return await pools["default"].natively(function, *args)
 
         return self._runner.run(run())
 
-    def _fresh(self, run: Callable[..., Outcome], *args: Any) -> Outcome:
-        if args[-1].writes:
-            database.restart_sequences(self._admin)
-        return run(*args)
+    # -- each side -----------------------------------------------------------------------------
 
-    def _written(self, case: Case) -> Outcome:
+    def _synchronously(self, case: Case) -> Outcome:
+        manager = case.model._default_manager
+        if not case.writes:
+            return _outcome(lambda: case.function(manager))
+        self._start_anew()
         with transaction.atomic():
-            found = _read(case, in_savepoint)
-            with connection.cursor() as cursor:
-                cursor.execute(self._digest)
-                left = cursor.fetchall()
+            found = _outcome(lambda: case.function(manager), transaction.atomic())
+            left = self._contents()
             transaction.set_rollback(True)
         return replace(found, left=left)
 
+    async def _asynchronous(self, case: Case) -> Outcome:
+        if not case.writes:
+            return await _awaited(case)
+        self._start_anew()
+        async with rolled_back():
+            found = await _awaited(case, savepoint=True)
+            return replace(found, left=await pools["default"].natively(self._contents))
 
-def in_savepoint(case: Case) -> Any:
-    with transaction.atomic():
-        return _evaluated(case.function(case.model._default_manager))
+    def _start_anew(self) -> None:
+        database.restart_sequences(self._admin)
+
+    def _contents(self) -> Any:
+        """A digest of each table."""
+        with connection.cursor() as cursor:
+            cursor.execute(self._digest)
+            return cursor.fetchall()
+
+    def _compare(self, case: Case, side: str, expected: Outcome, found: Outcome) -> None:
+        if bool(expected.raised) != case.fails:
+            raise CaseError(f"{case.story}\n{_trace(expected) or 'raises nothing'}")
+        if found != expected:
+            texts = [
+                pprint.pformat((each.frozen, each.left), width=100).splitlines()
+                for each in (expected, found)
+            ]
+            lines = difflib.unified_diff(*texts, "objects", side, lineterm="", n=2)
+            raise Differs("\n".join([case.story, *list(lines)[:80], _trace(found)[-4000:]]))
 
 
-def plainly(case: Case) -> Any:
-    return _evaluated(case.function(case.model._default_manager))
-
-
-def _read(case: Case, run: Callable[[Case], Any] = plainly) -> Outcome:
+def _outcome(function: Callable[[], Any], around: Any = nullcontext()) -> Outcome:  # noqa: B008
     try:
-        return Outcome(run(case))
+        with around:
+            # Frozen inside, where what is still lazy runs on the right side.
+            found = function()
+            return Outcome(_in_any_order(found, freeze(found)))
     except Exception as error:
         return Outcome(freeze(error), error)
 
 
-def _evaluated(found: Any) -> Any:
-    """Frozen here, where what is still lazy runs on the right side."""
-    frozen = freeze(found)
+async def _awaited(case: Case, *, savepoint: bool = False) -> Outcome:
+    rows = rows_of(case.model)
+    if not case.is_chain:
+        around = transaction.atomic() if savepoint else nullcontext()
+        return await pools["default"].natively(_outcome, lambda: case.function(rows), around)
+    try:
+        async with pools["default"].atomic() if savepoint else nullcontext():
+            found = case.function(Chain(rows))
+            if inspect.isawaitable(found):
+                return Outcome(freeze(await found))
+            listed = freeze([each async for each in found.rows])
+            return Outcome(_in_any_order(found.rows, ("rows", listed[1])))
+    except Exception as error:
+        return Outcome(freeze(error), error)
+
+
+async def _streamed(case: Case) -> Outcome:
+    found: Any = case.function(Chain(rows_of(case.model)))
+    try:
+        return Outcome(freeze([each async for each in found.rows.aiterator(chunk_size=5)]))
+    except Exception as error:
+        return Outcome(freeze(error), error)
+
+
+@asynccontextmanager
+async def rolled_back() -> AsyncIterator[None]:
+    async with pools["default"].atomic():
+        yield
+        await pools["default"].natively(transaction.set_rollback, True)
+
+
+def _in_any_order(found: Any, frozen: Any) -> Any:
     if isinstance(found, QuerySet) and not found.ordered and isinstance(frozen[1], list):
-        frozen[1].sort(key=repr)  # any order is right
+        frozen[1].sort(key=repr)
     return frozen
 
 
-def _difference(expected: Outcome, found: Outcome) -> list[str]:
-    texts = (pprint.pformat((each.frozen, each.left), width=100).splitlines() for each in (expected, found))
-    return list(difflib.unified_diff(*texts, "objects", "natively", lineterm="", n=2))[:80]
-
-
-def _story(case: Case, raised: Exception | None, difference: Iterable[str] = ()) -> str:
-    try:
-        source = inspect.getsource(case.function).strip()
-    except OSError:
-        source = ""
-    trace = "".join(traceback.format_exception(raised)) if raised else ""
-    return "\n".join([f"{case} at {case.place}", source, *difference, trace[-4000:]])
+def _trace(outcome: Outcome) -> str:
+    return "".join(traceback.format_exception(outcome.raised)) if outcome.raised else ""

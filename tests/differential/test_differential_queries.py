@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.differential.cases import CASES
-from tests.differential.harness import Case, Differential
+from tests.differential.case import Case
+from tests.differential.harness import Differential
 
 
 @pytest.mark.parametrize("case", [each for each in CASES if not each.writes], ids=str)

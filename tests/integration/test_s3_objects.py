@@ -356,3 +356,62 @@ class TestLeases:
             chunks = [chunk async for chunk in pool.stream("large")]
             assert len(b"".join(chunks)) == 6 * KIB * KIB
             assert pool.stats().acquired == 1
+
+
+class TestMany:
+    async def test_many_are_deleted_at_once_and_those_that_are_missing_are_no_error(
+        self, empty: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys.modules[type(empty).__module__], "MAX_KEYS", 3)
+        keys = [f"key {number} <&>" for number in range(8)]
+        for key in keys:
+            await empty.put(key, b"")
+        before = empty.stats().acquired
+        assert await empty.delete_many([*keys[:7], "missing"]) == []
+        assert empty.stats().acquired == before + 3
+        assert [each["Key"] async for each in empty.list()] == keys[7:]
+        assert await empty.delete_many([]) == []
+
+    async def test_pages_tell_folders_beside_objects(self, empty: Any) -> None:
+        for key in ("a/1", "a/2/x", "a/3/y", "a/4", "b"):
+            await empty.put(key, b"")
+        pages = [page async for page in empty.pages("a/", Delimiter="/", page_size=3)]
+        assert len(pages) == 2
+        found = [each["Key"] for page in pages for each in page.get("Contents", ())]
+        folders = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", ())]
+        assert (found, folders) == (["a/1", "a/4"], ["a/2/", "a/3/"])
+        (page,) = [page async for page in empty.pages("a/", StartAfter="a/1")]
+        assert [each["Key"] for each in page["Contents"]] == ["a/2/x", "a/3/y", "a/4"]
+
+    async def test_fetch_gives_the_bytes_with_what_is_known_of_them(self, pool: Any) -> None:
+        await pool.put("fetched", b"content", content_type="text/plain", metadata={"a": "b"})
+        answer = await pool.fetch("fetched", range=(1, 4))
+        assert (answer["Body"], answer["ContentType"]) == (b"ont", "text/plain")
+        assert answer["Metadata"] == {"a": "b"}
+        assert pool.in_use == 0
+
+    async def test_uploads_only_over_what_they_know(self, pool: Any) -> None:
+        etag = (await pool.put("guarded", b"first"))["ETag"]
+        for body in (b"second", bytes(6 * KIB * KIB)):
+            written = await pool.upload("guarded", body, if_match=etag, part_size=5 * KIB * KIB)
+            with pytest.raises(ClientError) as info:
+                await pool.upload("guarded", body, if_match=etag, part_size=5 * KIB * KIB)
+            assert code(info) == "PreconditionFailed"
+            etag = written["ETag"]
+
+    async def test_a_bucket_is_made_once(self, s3_url: str) -> None:
+        async with s3_pool(s3_url) as pool:
+            assert await pool.create_bucket("made-once") is True
+            assert await pool.create_bucket("made-once") is False
+
+    async def test_the_drivers_rules_are_gone_through_once_for_all_keys(self, pool: Any) -> None:
+        asked = []
+        async with pool.acquire() as s3:
+            rules = s3._ruleset_resolver._provider.ruleset
+        evaluate = rules.evaluate
+        rules.evaluate = lambda parameters: asked.append(parameters) or evaluate(parameters)
+        for number in range(5):
+            await pool.put(f"rules{number}", b"")
+            await pool.get(f"rules{number}")
+            assert [each async for each in pool.list(f"rules{number}")]
+        assert len(asked) <= 1

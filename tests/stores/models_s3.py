@@ -39,3 +39,12 @@ class Reading(models.Model):
 
     class Meta:
         managed = False
+
+
+class Upload(models.Model):
+    """A row with a file."""
+
+    file = models.FileField(upload_to="docs", max_length=60)
+
+    class Meta:
+        managed = False

@@ -64,7 +64,7 @@ def test_every_way_to_write_host_and_port(
     databases: dict[str, Any], host: str, port: object, address: str, query: dict[str, str]
 ) -> None:
     found = location(databases, HOST=host, PORT=port)
-    assert (found.address, dict(found.query)) == (address, query)
+    assert (found.address, dict(found.query)) == (address, {**query, "TimeZone": "UTC"})
 
 
 def test_nothing_set_is_nothing_asked_for(databases: dict[str, Any]) -> None:
@@ -93,12 +93,25 @@ def test_options_that_say_how_to_connect_go_along_and_those_of_django_do_not(
         "connect_timeout": 3,
     }
     assert dict(location(databases, OPTIONS=options).query) == {
+        "TimeZone": "UTC",
         "sslmode": "verify-full",
         "sslrootcert": "/ca.pem",
         "target_session_attrs": "read-write",
         "service": "shop",
         "options": "-c statement_timeout=5000",
     }
+
+
+@pytest.mark.parametrize(
+    ("use_tz", "own", "zone"),
+    [(True, None, "UTC"), (True, "Asia/Tokyo", "Asia/Tokyo"), (False, None, "Europe/Vienna")],
+)
+def test_the_session_is_asked_for_as_django_would_set_it(
+    databases: dict[str, Any], settings: Any, use_tz: bool, own: str | None, zone: str
+) -> None:
+    settings.USE_TZ, settings.TIME_ZONE = use_tz, "Europe/Vienna"
+    found = location(databases, TIME_ZONE=own, OPTIONS={"assume_role": "clerk"})
+    assert dict(found.query) == {"TimeZone": zone, "role": "clerk"}
 
 
 def test_a_database_that_is_renamed_later_is_found_by_its_new_name(

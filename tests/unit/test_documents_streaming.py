@@ -72,7 +72,7 @@ async def test_an_error_comes_after_the_pages_before_it(prefetch: int) -> None:
     seen = []
     with pytest.raises(LookupError):
         async for each in read_ahead(pages(), prefetch):
-            seen.append(each)
+            seen += [each]
     assert seen == [0, 1, 2, 3]
     assert pages.closed
 

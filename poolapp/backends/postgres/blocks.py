@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from poolapp.core.home import acting_task
-from poolapp.core.lease import Site as Site
+from poolapp.core.lease import Site
 
 if TYPE_CHECKING:
     from poolapp.backends.postgres.native.session import Session

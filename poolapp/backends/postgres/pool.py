@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iter
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from poolapp.backends.postgres.blocks import Site, block_of
+from poolapp.backends.postgres.blocks import block_of
 from poolapp.backends.postgres.notifications import Notifications
 from poolapp.backends.postgres.statements import is_clean
 from poolapp.backends.postgres.zones import is_in_zone, set_zone
 from poolapp.core.exceptions import BackendUnavailable
-from poolapp.core.lease import LastingLease, Lease
+from poolapp.core.lease import LastingLease, Lease, Site
 from poolapp.core.pool import Pool
 from poolapp.core.supply import describe
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import json
 from typing import Any
 
 from poolapp.backends.s3 import options
@@ -47,7 +48,33 @@ async def _make(config: PoolConfig) -> Any:
         arguments["endpoint_url"] = place.endpoint
     arguments["config"] = _config(config, given, own=bool(arguments.get("endpoint_url")))
     # The context manager opens nothing: what it would close is closed by ``close``.
-    return await session.client("s3", **arguments).__aenter__()
+    client = await session.client("s3", **arguments).__aenter__()
+    _remember_endpoints(client)
+    return client
+
+
+def _remember_endpoints(client: Any) -> None:
+    """Have the driver find out where a bucket is once, and not once for each key.
+
+    It keeps the answers of its rules by all that they may be asked with, the key and the prefix
+    among it, though no rule looks at those; to go through the rules is a third of what a request
+    costs.
+    """
+    resolver = getattr(client, "_ruleset_resolver", None)
+    if resolver is not None:
+        for name in _never_looked_at():
+            resolver._provider.ruleset.parameters.pop(name, None)
+
+
+@functools.cache
+def _never_looked_at() -> frozenset[str]:
+    description = _loader().load_service_model("s3", "endpoint-rule-set-1")
+    rules = json.dumps(description["rules"])
+    return frozenset(
+        name
+        for name in description["parameters"]
+        if f'"{name}"' not in rules and f"{{{name}" not in rules
+    )
 
 
 def _config(config: PoolConfig, given: dict[str, Any], *, own: bool) -> Any:

@@ -101,8 +101,10 @@ class DocumentManager(ABC, Generic[M]):
         return bound
 
     def label(self) -> str:
-        """``app_model``, for the name of a place where none is given."""
-        return re.sub(r"[^a-z0-9_]", "_", self.model._meta.label_lower)
+        """``app_model``, for the name of a place where none is given; a proxy has that of the
+        model it stands for."""
+        concrete = self.model._meta.concrete_model or self.model
+        return re.sub(r"[^a-z0-9_]", "_", concrete._meta.label_lower)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name in QUERYSET_ONLY or "model" not in self.__dict__:

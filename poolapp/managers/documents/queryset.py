@@ -19,7 +19,7 @@ from poolapp.managers.documents.selection import Selection
 from poolapp.managers.documents.store import Action, Operation, WriteOptions
 from poolapp.managers.documents.streaming import read_ahead
 from poolapp.managers.documents.versions import forget, remember
-from poolapp.managers.documents.writing import adopt, fill_in, operation_of
+from poolapp.managers.documents.writing import adopt, fill_in, must_be_of, operation_of
 
 M = TypeVar("M", bound=Model)
 
@@ -215,6 +215,7 @@ class DocumentQuerySet(Chain[M]):
         self, action: Action, instance: M, *, only: Any = None, checked: bool = False
     ) -> None:
         if action != "delete":
+            must_be_of(self._store, instance)
             await fill_in(instance, only)
         operation = operation_of(self._store, action, instance, only=only, checked=checked)
         (outcome,) = await self._store.write([operation], self._options())
@@ -307,6 +308,7 @@ class DocumentQuerySet(Chain[M]):
         action: Action = "index" if update_conflicts else "create"
 
         async def operation(instance: Model) -> Operation:
+            must_be_of(self._store, instance)
             await fill_in(instance, None)
             return operation_of(self._store, action, instance)
 
@@ -334,6 +336,7 @@ class DocumentQuerySet(Chain[M]):
             raise ValueError("abulk_update() cannot be used with primary key fields.")
 
         async def operation(instance: Model) -> Operation:
+            must_be_of(self._store, instance)
             await fill_in(instance, only)
             return operation_of(self._store, "update", instance, only=only, checked=if_unchanged)
 

@@ -20,6 +20,7 @@ async def fill_in(instance: Model, only: Sequence[Field[Any, Any]] | None) -> No
     wait to be stored), unless the instance is a row of a database: its document is a copy."""
     if instance._state.db is not None:
         return
+    _link_parents(instance)
     adding = instance._state.adding
     for field in _filled_in(type(instance)) if only is None else only:
         if getattr(field, "generated", False) or field.attname not in instance.__dict__:
@@ -34,11 +35,36 @@ async def fill_in(instance: Model, only: Sequence[Field[Any, Any]] | None) -> No
         field.pre_save(instance, adding)
 
 
+def _link_parents(instance: Model) -> None:
+    """Of a model with several tables: the link to a parent is the parent's primary key."""
+    for parent, link in instance._meta.parents.items():
+        if link is None:
+            continue
+        key = parent._meta.pk.attname
+        if getattr(instance, link.attname) is None:
+            setattr(instance, link.attname, getattr(instance, key))
+        elif getattr(instance, key) is None:
+            setattr(instance, key, getattr(instance, link.attname))
+
+
 @functools.cache
 def _filled_in(model: type[Model]) -> tuple[Field[Any, Any], ...]:
     """The fields that have something to do before they are saved."""
     plain = Field.pre_save
-    return tuple(each for each in model._meta.concrete_fields if type(each).pre_save is not plain)
+    return tuple(
+        each
+        for each in model._meta.concrete_fields
+        if type(each).pre_save is not plain or each.has_db_default()
+    )
+
+
+def must_be_of(store: Store, instance: object) -> None:
+    """TypeError for what is no instance of the store's model."""
+    if not isinstance(instance, store.model):
+        raise TypeError(
+            f"{store.name} {store.place!r} holds {store.model._meta.label}, not "
+            f"{type(instance).__name__!r}"
+        )
 
 
 def operation_of(
@@ -51,11 +77,7 @@ def operation_of(
 ) -> Operation:
     """The write of an instance. Raises ValueError when it has no primary key, or, ``checked``, was
     never read from this store; and what ``Schema.to_document`` raises."""
-    if not isinstance(instance, store.model):
-        raise TypeError(
-            f"{store.name} {store.place!r} holds {store.model._meta.label}, not "
-            f"{type(instance).__name__!r}"
-        )
+    must_be_of(store, instance)
     schema = store.schema
     pk = schema.dump(schema.pk, instance.pk)
     if pk is None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.db import DatabaseError
 
 from poolapp.managers.elasticsearch.asking import Index, reason_of, type_of
+from poolapp.managers.elasticsearch.columns.text import NEVER_IGNORED
 from poolapp.managers.elasticsearch.layout import Layout
 
 OUTSIDE_SOURCE: Final = (9, 2)
@@ -124,5 +125,10 @@ def _differences(wanted: Mapping_, have: Mapping_) -> Iterator[str]:
                 yield f"{name!r} within {each}"
 
 
-_DEFAULTS: Final = {"index": True, "enabled": True, "ignore_malformed": False}
+_DEFAULTS: Final = {
+    "index": True,
+    "enabled": True,
+    "ignore_malformed": False,
+    "ignore_above": NEVER_IGNORED,
+}
 """Which the server does not tell."""

@@ -94,8 +94,8 @@ class DocumentChanges(Generic[M]):
         instance: Any = None
         if held is not None:
             instance = schema.from_document(codec.load(held))
-            if held.get(VERSION) is not None:
-                remember(instance, store, held[VERSION])
+            if (version := codec.version(held)) is not None:
+                remember(instance, store, version)
         pk = codec.decode(schema.pk, found["documentKey"][ID])
         return Change(
             operation,

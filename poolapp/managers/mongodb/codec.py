@@ -116,6 +116,11 @@ class Codec:
                 made[key] += rest * MICROSECOND
         return made
 
+    def version(self, found: Mapping[str, Any]) -> int | None:
+        """None for a document that another program wrote."""
+        version = found.get(VERSION)
+        return None if version is None else int(version)
+
     # -- values --------------------------------------------------------------------------------
 
     def encode_pk(self, value: Any) -> Any:
@@ -217,7 +222,8 @@ def _dump_integer(value: int) -> Any:
 
 
 def _load_integer(value: Any) -> int:
-    return value if isinstance(value, int) else int(_plain_decimal(value))
+    # BSON's integers of 64 bits come as a class of the driver's own.
+    return int(value) if isinstance(value, int) else int(_plain_decimal(value))
 
 
 def _dump_decimal(value: Decimal) -> Any:

@@ -50,7 +50,7 @@ class Expressions:
         return {"$add": [{"$multiply": [{"$toLong": name}, 1000]}, rest]}
 
     def path(self, field: Field[Any, Any], path: tuple[str | int, ...]) -> Expression:
-        """A part of a JSONField; missing where there is none."""
+        """A part of a JSONField; null where there is none."""
         found = self.operand(field)
         for step in path:
             found = _part(found, step)
@@ -91,13 +91,33 @@ def _literal(value: Any) -> Expression:
     return {"$literal": value}
 
 
+def _or_null(operand: Expression) -> Expression:
+    """What is missing as null: not every server has variables of nothing."""
+    return {"$ifNull": [operand, None]}
+
+
 def _part(whole: Expression, step: str | int) -> Expression:
-    key = {"$getField": {"field": _literal(escaped(str(step))), "input": "$$whole"}}
-    found = {"$cond": [{"$eq": [{"$type": "$$whole"}, "object"]}, key, "$$REMOVE"]}
-    if isinstance(step, int):
-        element = {"$arrayElemAt": ["$$whole", step]}
-        found = {"$cond": [{"$isArray": "$$whole"}, element, found]}
-    return {"$let": {"vars": {"whole": whole}, "in": found}}
+    """Of an object the value of a key, of an array an element."""
+    if isinstance(step, str):
+        return _key(whole, escaped(step))
+    element = {"$arrayElemAt": ["$$whole", step]}
+    return {
+        "$let": {
+            "vars": {"whole": _or_null(whole)},
+            "in": {"$cond": [{"$isArray": "$$whole"}, element, _key("$$whole", str(step))]},
+        }
+    }
+
+
+def _key(whole: Expression, key: str) -> Expression:
+    """The value of a key, escaped already; null of what is no object."""
+    found = {"$getField": {"field": _literal(key), "input": "$$object"}}
+    return {
+        "$let": {
+            "vars": {"object": _or_null(whole)},
+            "in": {"$cond": [{"$eq": [{"$type": "$$object"}, "object"]}, found, None]},
+        }
+    }
 
 
 def _compare(operand: Expression, lookup: str, value: Any, encode: Any) -> Expression:
@@ -136,7 +156,7 @@ def _ordered(operand: Expression, lookup: str, value: Any) -> Expression:
     compared = {ORDERED[lookup]: ["$$value", _literal(value)]}
     return {
         "$let": {
-            "vars": {"value": operand},
+            "vars": {"value": _or_null(operand)},
             "in": {"$and": [_same_type("$$value", value), compared]},
         }
     }
@@ -156,7 +176,7 @@ def _text(operand: Expression, lookup: str, text: str) -> Expression:
     }
     return {
         "$let": {
-            "vars": {"text": operand},
+            "vars": {"text": _or_null(operand)},
             "in": {"$cond": [{"$eq": [{"$type": "$$text"}, "string"]}, found, False]},
         }
     }
@@ -165,7 +185,7 @@ def _text(operand: Expression, lookup: str, text: str) -> Expression:
 def _if_array(operand: Expression, condition: Expression) -> Expression:
     return {
         "$let": {
-            "vars": {"array": operand},
+            "vars": {"array": _or_null(operand)},
             "in": {"$cond": [{"$isArray": "$$array"}, condition, False]},
         }
     }
@@ -176,7 +196,7 @@ def _has(operand: Expression, key: str) -> Expression:
     keys = {"$map": {"input": {"$objectToArray": "$$object"}, "in": "$$this.k"}}
     return {
         "$let": {
-            "vars": {"object": operand},
+            "vars": {"object": _or_null(operand)},
             "in": {
                 "$cond": [
                     {"$eq": [{"$type": "$$object"}, "object"]},
@@ -210,14 +230,3 @@ def _holds(
     if not top:
         return equal
     return {"$or": [equal, _if_array(operand, {"$in": [_literal(value), "$$array"]})]}
-
-
-def _key(whole: Expression, key: str) -> Expression:
-    """Like ``_part``, of a key that is escaped already."""
-    found = {"$getField": {"field": _literal(key), "input": "$$whole"}}
-    return {
-        "$let": {
-            "vars": {"whole": whole},
-            "in": {"$cond": [{"$eq": [{"$type": "$$whole"}, "object"]}, found, "$$REMOVE"]},
-        }
-    }

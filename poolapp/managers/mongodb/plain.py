@@ -55,9 +55,10 @@ def load_json(value: Any) -> Any:
         return {original(key): load_json(each) for key, each in value.items()}
     if isinstance(value, list):
         return [load_json(each) for each in value]
-    if value is None or isinstance(value, str | bool | int | float):
+    if value is None or isinstance(value, str | bool | float):
         return value
-    return int(value.to_decimal())
+    # BSON's integers of 64 bits come as a class of the driver's own.
+    return int(value) if isinstance(value, int) else int(value.to_decimal())
 
 
 def _dump_huge(value: int) -> Any:

@@ -145,8 +145,8 @@ class MongoStore(Store):
             await pages.aclose()
 
     def _hits(self, page: list[dict[str, Any]]) -> list[Hit]:
-        load = self.codec.load
-        return [Hit(load(each), version=each.get(VERSION)) for each in page]
+        codec = self.codec
+        return [Hit(codec.load(each), version=codec.version(each)) for each in page]
 
     async def _found(
         self,

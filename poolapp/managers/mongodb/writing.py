@@ -95,7 +95,9 @@ class Batch:
         self._ids[index] = document[ID]
         if operation.action == "index":
             upsert = not operation.checked
-            return driver.ReplaceOne(self._which(index, operation), self._encoded(document), upsert=upsert)
+            return driver.ReplaceOne(
+                self._which(index, operation), self._encoded(document), upsert=upsert
+            )
         if self._keep:
             self._encoded(document)
             which = {ID: {"$eq": document.pop(ID)}}

@@ -1,7 +1,8 @@
-"""Many instances at once, by COPY where nothing has to come back."""
+"""Many instances at once: by COPY where nothing has to come back, else by arrays."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import nullcontext
 from itertools import islice
@@ -11,7 +12,7 @@ from django.db import NotSupportedError, connections, transaction
 from django.db.models import AutoField, Field, Model
 from django.db.models.expressions import DatabaseDefault
 
-from poolapp.managers.postgres.records import NotCopyable, records
+from poolapp.managers.postgres.records import NotCopyable, prepared, returned_name
 
 T = TypeVar("T")
 
@@ -20,7 +21,7 @@ BATCH = 10_000
 of milliseconds of the loop's time."""
 
 
-def copy(
+def insert(
     model: type[Model],
     instances: Sequence[Model],
     database: str,
@@ -28,38 +29,90 @@ def copy(
     size: int = BATCH,
     returning: bool = True,
 ) -> bool:
-    """Insert the instances by COPY, all or none. False: that can't be done, and nothing was.
+    """Insert the instances, all or none. False: only Django itself can, and nothing was done.
 
-    Called natively. With ``returning`` it can't be done for what the database would have to tell:
-    a primary key, or a default of its own.
+    Called natively. By COPY; by arrays where the database has to tell a primary key or a default
+    that it made, which it need not without ``returning``.
     """
     if not _is_one_table(model, instances):
         return False
     without_key = _without_key(model, instances)
-    for each in without_key:
-        each.pk = each._meta.pk.get_pk_value_on_save(each)
-    if without_key:
+    if without_key and _makes_keys(model._meta.pk):
+        for instance in without_key:
+            instance.pk = instance._meta.pk.get_pk_value_on_save(instance)
         without_key = _without_key(model, instances)
-    if returning and (without_key or _has_defaults_to_tell(model, instances)):
-        return False
+    with_key = _all_but(without_key, instances)
     _relate(model, instances)
     connection = connections[database]
     connection.validate_no_broken_transaction()
     fields = [field for field in model._meta.concrete_fields if not field.generated]
-    with_key = _all_but(without_key, instances)
-    made = [field for field in fields if not isinstance(field, AutoField)]
-    joined = connection.in_atomic_block or len(instances) > size or bool(with_key and without_key)
+    groups = [
+        _Group(part, own_fields, _told(model, part, part is with_key) if returning else [])
+        for part, own_fields in (
+            (with_key, fields),
+            (without_key, [field for field in fields if not isinstance(field, AutoField)]),
+        )
+        if part
+    ]
+    joined = connection.in_atomic_block or len(instances) > size or len(groups) > 1
     try:
         with transaction.atomic(using=database) if joined else nullcontext():
-            _copy_all(model, with_key, fields, connection, size)
-            _copy_all(model, without_key, made, connection, size)
+            for group in groups:
+                group.insert(connection, size)
     except (NotCopyable, NotSupportedError):
         return False
-    for each in with_key:
-        state = each._state
-        state.adding = False
-        state.db = database
+    for group in groups:
+        group.mark(database)
     return True
+
+
+@dataclasses.dataclass(slots=True)
+class _Group:
+    """Instances with the same fields to write, and what the database has to tell of them."""
+
+    instances: Sequence[Model]
+    fields: list[Field[Any, Any]]
+    told: list[Field[Any, Any]]
+    answers: list[tuple[Any, ...]] = dataclasses.field(default_factory=list)
+
+    def insert(self, connection: Any, size: int) -> None:
+        connection.ensure_connection()
+        for start in range(0, len(self.instances), size):
+            whole = len(self.instances) <= size
+            self._insert(
+                connection, self.instances if whole else self.instances[start : start + size]
+            )
+
+    def _insert(self, connection: Any, instances: Sequence[Model]) -> None:
+        columns = prepared(instances, self.fields, connection)
+        if not columns:
+            raise NotCopyable("there is nothing to write but defaults")
+        quote = connection.ops.quote_name
+        table = quote(instances[0]._meta.db_table)
+        names = [quote(column.field.column) for column, _ in columns]
+        values = [each for _, each in columns]
+        with connection.wrap_database_errors:
+            if not self.told:
+                records = zip(*values, strict=True)
+                connection.connection.copy_records(table, names, records)
+                return
+            types = [column.element for column, _ in columns]
+            returned = [returned_name(field, connection) for field in self.told]
+            self.answers += connection.connection.insert_records(
+                table, names, types, values, returned
+            )
+
+    def mark(self, database: str) -> None:
+        """Have the instances know what the database told, and that they are saved."""
+        names = [field.attname for field in self.told]
+        for each, values in zip(self.instances, self.answers, strict=False):
+            for name, value in zip(names, values, strict=True):
+                setattr(each, name, value)
+        if self.answers or any(field.primary_key for field in self.fields):
+            for each in self.instances:
+                state = each._state
+                state.adding = False
+                state.db = database
 
 
 def _is_one_table(model: type[Model], instances: Sequence[Model]) -> bool:
@@ -75,6 +128,12 @@ def _concrete(kind: Any) -> type[Model]:
     return found
 
 
+def _makes_keys(field: Any) -> bool:
+    """Whether a primary key may come from the field itself."""
+    plain = type(field).get_pk_value_on_save is Field.get_pk_value_on_save
+    return not plain or bool(field.has_default())
+
+
 def _without_key(model: type[Model], instances: Sequence[Model]) -> Sequence[Model]:
     names = [field.attname for field in model._meta.pk_fields]
     try:
@@ -83,7 +142,7 @@ def _without_key(model: type[Model], instances: Sequence[Model]) -> Sequence[Mod
         kinds = {type(None)}
     if type(None) not in kinds:
         return ()
-    return [each for each in instances if not each._is_pk_set()]
+    return [each for each in instances if not each._is_pk_set()]  # type: ignore[attr-defined]
 
 
 def _values(name: str, instances: Sequence[Model]) -> list[Any]:
@@ -95,16 +154,20 @@ def _all_but(some: Sequence[Model], instances: Sequence[Model]) -> Sequence[Mode
     return [each for each in instances if id(each) not in left] if left else instances
 
 
-def _has_defaults_to_tell(model: type[Model], instances: Sequence[Model]) -> bool:
-    """Whether Django would have the database return what it made of its own."""
-    for field in model._meta.db_returning_fields:
-        if field in model._meta.pk_fields:
-            continue
-        if not field.has_db_default():
-            return True
-        if any(isinstance(vars(each).get(field.attname), DatabaseDefault) for each in instances):
-            return True
-    return False
+def _told(model: type[Model], instances: Sequence[Model], have_keys: bool) -> list[Field[Any, Any]]:
+    """What Django would have the database return."""
+    keys = model._meta.pk_fields
+    if not have_keys:
+        return list(model._meta.db_returning_fields)
+    return [
+        field
+        for field in model._meta.db_returning_fields
+        if field not in keys
+        and (
+            not field.has_db_default()
+            or any(isinstance(vars(each).get(field.attname), DatabaseDefault) for each in instances)
+        )
+    ]
 
 
 def _relate(model: type[Model], instances: Sequence[Model]) -> None:
@@ -117,26 +180,6 @@ def _relate(model: type[Model], instances: Sequence[Model]) -> None:
         for each in instances:
             if "fields_cache" in each._state.__dict__:
                 each._prepare_related_fields_for_save("bulk_create")  # type: ignore[attr-defined]
-
-
-def _copy_all(
-    model: type[Model],
-    instances: Sequence[Model],
-    fields: list[Field[Any, Any]],
-    connection: Any,
-    size: int,
-) -> None:
-    quote = connection.ops.quote_name
-    for start in range(0, len(instances), size):
-        part = instances if len(instances) <= size else instances[start : start + size]
-        taken, values = records(part, fields, connection)
-        if not taken:
-            raise NotCopyable("there is nothing to write but defaults")
-        connection.ensure_connection()
-        with connection.wrap_database_errors:
-            connection.connection.copy_records(
-                quote(model._meta.db_table), [quote(field.column) for field in taken], values
-            )
 
 
 async def batches(

@@ -12,7 +12,7 @@ from django.db.models import Model
 from django.db.models.query import REPR_OUTPUT_SIZE, QuerySet
 
 from poolapp.core.lease import Site
-from poolapp.managers.postgres.bulk import BATCH, batches, copy
+from poolapp.managers.postgres.bulk import BATCH, batches, insert
 from poolapp.managers.postgres.going import (
     chunks,
     is_native,
@@ -116,7 +116,7 @@ class PostgresQuerySet(QuerySet[M_co, Row_co]):
         size = (args[0] if args else named.get("batch_size")) or BATCH
         if objs and size > 0 and not args[1:] and not any(map(named.get, _ON_CONFLICT)):
             self._for_write = True
-            if copy(self.model, objs, self.db, size=size, returning=returning):
+            if insert(self.model, objs, self.db, size=size, returning=returning):
                 return objs
         return super().bulk_create(objs, *args, **named)
 
@@ -125,8 +125,9 @@ class PostgresQuerySet(QuerySet[M_co, Row_co]):
         update_fields, unique_fields)``; the instances, with what the database made of them.
 
         By COPY when nothing has to come back: for instances that have their primary keys, or with
-        ``returning=False``, which leaves those without one as they are. Else, and for what only an
-        INSERT can take, such as expressions, by ``INSERT ... RETURNING``.
+        ``returning=False``, which leaves those without one as they are. Else by an ``INSERT ...
+        RETURNING`` of one array for each column, or where a field or a value is not for these, such
+        as an expression, by Django's own.
 
         ``objs`` may be an async iterable, of which ``batch_size`` instances are inserted at a time,
         all in one transaction.

@@ -97,6 +97,14 @@ class Column:
             is_moment=is_moment and saves_plainly and _reads_plainly(field),
         )
 
+    @property
+    def element(self) -> str:
+        """The type of an array of its values, without the brackets. Raises NotCopyable."""
+        if self.depth:
+            raise NotCopyable(f"{self.field.name} is an array, of which there are no arrays")
+        # Alone it would be of one character.
+        return "bpchar" if self.kind == "char" else self.kind
+
     def read(self, instances: Sequence[Model], rows: Sequence[dict[str, Any]]) -> Values:
         """What saving would take of the instances, whose dictionaries the rows are."""
         name = self.field.attname
@@ -150,6 +158,8 @@ class Column:
                 value = _json(value)
             elif self.kind == "timestamp with time zone" and isinstance(value, datetime.datetime):
                 value = _with_zone(value, connection)
+            elif not isinstance(value, kinds):
+                value = getattr(value, "obj", value)  # the driver's Binary
             if not isinstance(value, kinds):
                 raise NotCopyable(f"{self.field.name} has a {type(value).__name__} for a value")
             return value
@@ -203,16 +213,16 @@ def _reads_plainly(field: Any) -> bool:
     return type(attribute) in (DeferredAttribute, ForeignKeyDeferredAttribute)
 
 
-def records(
+def prepared(
     instances: Sequence[Model], fields: Iterable[Field[Any, Any]], connection: Any
-) -> tuple[list[Field[Any, Any]], Iterable[tuple[Any, ...]]]:
-    """The instances' values, prepared as Django would, and the fields that they are of: without
-    those whose values are all the database's own default.
+) -> list[tuple[Column, Values]]:
+    """The instances' values, prepared as Django would: but for the fields whose values are all the
+    database's own default.
 
     Raises NotCopyable, and what the preparation of a value raises.
     """
     rows = [each.__dict__ for each in instances]
-    taken, columns = [], []
+    found = []
     for field in fields:
         column = Column.of(field, connection)
         try:
@@ -220,8 +230,23 @@ def records(
         except KeyError:
             raise NotCopyable(f"{field.name} was not loaded") from None
         types = set(map(type, values))
-        if types == {DatabaseDefault}:
-            continue
-        taken.append(field)
-        columns.append(column.prepared(values, types, connection))
-    return taken, zip(*columns, strict=True)
+        if types != {DatabaseDefault}:
+            found.append((column, column.prepared(values, types, connection)))
+    return found
+
+
+def returned_name(field: Field[Any, Any], connection: Any) -> str:
+    """The quoted column of a field whose values Django takes as the driver gives them.
+
+    Raises NotCopyable for others.
+    """
+    kind = str(field.db_type(connection)).partition("(")[0]
+    converted = field.get_db_converters(connection) or connection.ops.get_db_converters(
+        field.get_col(field.model._meta.db_table)
+    )
+    if kind not in _GIVEN_ALIKE or converted:
+        raise NotCopyable(f"what the database makes of {field.name} has to be converted")
+    return str(connection.ops.quote_name(field.column))
+
+
+_GIVEN_ALIKE: Final = ("bigint", "boolean", "integer", "smallint", "text", "varchar")

@@ -6,12 +6,26 @@ from tests.differential.cases import (
     expressions,
     functions,
     kinds,
+    locking,
     moments,
     particular,
     relations,
     shapes,
+    writing,
 )
 
-CASES = [
-    case for module in (aggregation, documents, expressions, functions, kinds, moments, particular, relations, shapes) for case in module.cases.all
-]
+MODULES = (
+    aggregation,
+    documents,
+    expressions,
+    functions,
+    kinds,
+    locking,
+    moments,
+    particular,
+    relations,
+    shapes,
+    writing,
+)
+
+CASES = [case for module in MODULES for case in module.cases.all]

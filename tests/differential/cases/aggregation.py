@@ -50,7 +50,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast, Coalesce, ExtractYear, Lower, TruncMonth
 
-from tests.differential.harness import Cases
+from tests.differential.case import Cases
 from tests.differential.models import Author, Book, Everything, Publisher
 
 cases = Cases()

@@ -9,7 +9,7 @@ from django.db.models import Case, Count, F, IntegerField, JSONField, OuterRef, 
 from django.db.models.fields.json import KT, KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Coalesce, JSONObject, Lower
 
-from tests.differential.harness import Cases
+from tests.differential.case import Cases
 from tests.differential.models import Book, Everything, Money
 
 cases = Cases()

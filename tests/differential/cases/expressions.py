@@ -64,7 +64,7 @@ from django.db.models.functions import (
 )
 from django.db.models.lookups import Exact, GreaterThan, IsNull, LessThan
 
-from tests.differential.harness import Cases
+from tests.differential.case import Cases
 from tests.differential.models import Author, Book, Category, Edition, Everything, Person, Publisher, Tag  # fmt: skip # noqa: E501
 from tests.differential.worlds import moment
 

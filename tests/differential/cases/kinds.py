@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import F, Q, Value
 from django.db.models.functions import Cast, Coalesce
 
-from tests.differential.harness import Cases
+from tests.differential.case import Cases
 from tests.differential.models import Colour, Everything, Level, Marked, Money, Odd, Percent
 from tests.differential.models.kinds import Mood
 from tests.differential.worlds import moment

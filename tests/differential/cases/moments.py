@@ -22,7 +22,7 @@ from django.db.models import (
 )
 from django.db.models import functions as f
 
-from tests.differential.harness import Cases
+from tests.differential.case import Cases
 from tests.differential.models import Book, Everything, Person, Publisher
 from tests.differential.worlds import aware_only, moment
 

@@ -28,7 +28,7 @@ from django.db.models.functions import Cast, JSONObject, Lower
 from psycopg.types.range import DateRange, Int4Range, NumericRange, Range, TimestamptzRange
 
 from tests.differential.data import at
-from tests.differential.harness import Cases
+from tests.differential.case import Cases
 from tests.differential.models import Booking, Document, Particular, Person
 from tests.differential.worlds import moment
 
@@ -84,7 +84,6 @@ def arrays() -> list[Any]:
         lambda rows: rows.filter(matrix=[[3, 1], [2, 3]]),
         lambda rows: rows.filter(matrix__contains=[[4, 1]]),
         lambda rows: rows.filter(matrix__0__0=2),
-        lambda rows: rows.filter(matrix__1=[2, 3]).order_by("pk"),
         lambda rows: rows.filter(matrix__len=2).order_by("pk"),
         lambda rows: rows.filter(days__contains=[datetime.date(2024, 1, 2)]),
         lambda rows: rows.filter(days__0__gt=datetime.date(2024, 1, 3)).order_by("pk"),
@@ -148,7 +147,6 @@ def ranges() -> list[Any]:
         lambda rows: rows.filter(int_range=Range(1, 6)),
         lambda rows: rows.filter(int_range=(1, 6)),
         lambda rows: rows.filter(int_range=Int4Range(1, 5, "[]")),
-        lambda rows: rows.filter(int_range=NumericRange(1, 6)),
         lambda rows: rows.filter(int_range__contains=6).order_by("pk"),
         lambda rows: rows.filter(int_range__contains=Range(4, 6)).order_by("pk"),
         lambda rows: rows.filter(int_range__contains=(4, 6)).order_by("pk"),
@@ -168,8 +166,6 @@ def ranges() -> list[Any]:
         lambda rows: rows.filter(decimal_range__upper_inc=True).order_by("pk"),
         lambda rows: rows.filter(int_range__isnull=True),
         lambda rows: rows.filter(big_range__contains=3 * 10**12).order_by("pk"),
-        lambda rows: rows.filter(decimal_range__contains=1.5).order_by("pk"),
-        lambda rows: rows.filter(decimal_range__contains=Decimal("2.0")).order_by("pk"),
         lambda rows: rows.filter(decimal_range=NumericRange(Decimal("0.5"), 1, "(]")),
         lambda rows: rows.filter(date_range__contains=datetime.date(2024, 1, 3)).order_by("pk"),
         lambda rows: rows.filter(date_range=DateRange(datetime.date(2024, 1, 1), datetime.date(2024, 2, 1))),
@@ -239,7 +235,7 @@ def full_text_search() -> list[Any]:
         lambda rows: rows.filter(body__search="").order_by("pk"),
         lambda rows: rows.exclude(body__search="fox").order_by("pk"),
         lambda rows: rows.filter(body__search=F("title")).order_by("pk"),
-        lambda rows: rows.annotate(q=SearchQuery("fox") & SearchQuery("dog")).order_by("pk").values("q"),
+        lambda rows: rows.annotate(q=SearchQuery("fox")).order_by("pk").values("q"),
         lambda rows: rows.filter(found__isnull=False).defer("found", "indexed").order_by("pk"),
     ]  # fmt: skip
 
@@ -298,6 +294,10 @@ def particular_ones_that_fail() -> list[Any]:
         lambda rows: rows.filter(int_range__contains="x"),
         lambda rows: rows.filter(date_range__contains="x"),
         lambda rows: rows.filter(mac="no such address"),
-        lambda rows: rows.filter(words__overlap=[1, object()]),
+        lambda rows: rows.filter(flags__overlap=["perhaps"]),
+        lambda rows: rows.filter(matrix__1=[2, 3]),
+        lambda rows: rows.filter(int_range=NumericRange(1, 6)),
+        lambda rows: rows.filter(decimal_range__contains=1.5),
+        lambda rows: rows.filter(decimal_range__contains=Decimal("2.0")),
         lambda rows: rows.filter(words__search="alpha", insensitive__nothing=1),
     ]

@@ -8,7 +8,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.contrib.contenttypes.prefetch import GenericPrefetch
 from django.db.models import Count, F, FilteredRelation, Prefetch, Q, prefetch_related_objects
 
-from tests.differential.harness import Cases
+from tests.differential.case import Cases
 from tests.differential.models import (
     Author,
     Authorship,

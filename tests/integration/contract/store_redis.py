@@ -8,6 +8,7 @@ UNDER_TEST = StoreUnderTest(
     service="redis",
     backend="poolapp.backends.redis.RedisBackend",
     manager=lambda alias, place: RedisManager(alias, prefix=place, indexes=INDEXES),
+    everything=lambda alias, place: RedisManager(alias, prefix=place),
     cannot=frozenset(
         {
             "endswith",

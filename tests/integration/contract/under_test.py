@@ -17,6 +17,8 @@ class StoreUnderTest:
     ``manager(alias, place)`` makes the manager of Article: what it writes has to be found by the
     next query at once. ``cannot`` are the names of the abilities that it has to refuse with
     NotSupportedError: see ``abilities``. ``service`` is the name of its server (``server_urls``).
+    ``everything(alias, place)`` makes that of Everything, where it differs; ``refuses`` are the
+    fields of which the store refuses some of the extreme values of ``tests.stores.values``.
     ``url(server_url, place)`` may take a database or bucket of the test's own.
     """
 
@@ -25,6 +27,8 @@ class StoreUnderTest:
     backend: str
     manager: Callable[[str, str], Any]
     cannot: frozenset[str] = frozenset()
+    everything: Callable[[str, str], Any] | None = None
+    refuses: frozenset[str] = frozenset()
     url: Callable[[str, str], str] = lambda url, place: url
     options: Mapping[str, Any] = field(default_factory=dict)
     order: int = 0

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.db import transaction
 
-from poolapp.backends.postgres.blocks import OPEN, Block, Site, block_of
+from poolapp.backends.postgres.blocks import OPEN, Block, block_of
 from poolapp.backends.postgres.native import bridge
-from poolapp.backends.postgres.native.session import Session, cross, natively, open_session
+from poolapp.backends.postgres.native.session import Session, cross, living, natively, open_session
+from poolapp.core.home import acting_task
+from poolapp.core.lease import Site
 from poolapp.core.registry import pools
 from poolapp.databases import database_of
 
@@ -86,9 +88,11 @@ class _Entry:
         self._inside = False
 
     async def enter(self) -> None:
-        block_of(self._database)
+        block = block_of(self._database)
+        if block is not None and not self._pool.crosses:
+            block.check_loop()
         if self._session is None:
-            self._session = Session(self._before.get(self._pool.config.loops))
+            self._session = Session(living(self._before.get(self._pool.config.loops)))
         OPEN.set({**self._before, self._pool.config.loops: self._session})
         try:
             await cross(self._pool, self._enter)
@@ -97,6 +101,15 @@ class _Entry:
             raise
 
     async def leave(self, *error: Any) -> None:
+        if error[0] is GeneratorExit and not self._runs():
+            # The coroutine is closed by whoever drops it, as happens when its loop has ended, and
+            # can't await anything.
+            if self._pool.crosses:
+                pools.spawn(self._drop)
+            else:
+                self._give_up()
+            self._forget()
+            return
         try:
             await cross(self._pool, self._leave, *error)
         except BaseException as error:
@@ -114,6 +127,14 @@ class _Entry:
             if self._inside:
                 pools.spawn(self._drop)
             self._forget()
+
+    def _runs(self) -> bool:
+        """Whether it is the task which entered the block that ends it."""
+        assert self._session is not None
+        try:
+            return self._session.owner is acting_task()
+        except RuntimeError:  # no loop runs
+            return False
 
     def _forget(self) -> None:
         if self._outermost:
@@ -147,8 +168,19 @@ class _Entry:
             self._left(session)
 
     async def _drop(self) -> None:
-        assert self._session is not None
-        self._left(self._session)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Leave without waiting: the outermost block's connection is rolled back by the pool, and
+        from within an inner one the outer must be."""
+        session = self._session
+        assert session is not None
+        block = session.blocks[self._database]
+        if block.depth > 1:
+            block.database.atomic_blocks.pop()
+            block.database.savepoint_ids.pop()
+            block.database.needs_rollback = True
+        self._left(session)
 
     def _left(self, session: Session) -> None:
         self._inside = False

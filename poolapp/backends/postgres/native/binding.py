@@ -26,6 +26,9 @@ NULL = "null"
 WRITTEN = "="
 """The start of the kind of what is written into the statement; the literal follows."""
 
+QUOTED = "'"
+"""The start of the kind of what is sent as a literal's text; the type follows."""
+
 NATIVE = frozenset({
     "bool", "bytea", "date", "float8", "int4", "int8", "interval", "numeric", "time", "timestamp",
     "timestamptz", "timetz", "uuid",
@@ -49,11 +52,10 @@ def _binder_for(kind: type) -> Callable[[Any], Bound] | None:
 
 
 def _bind_int(value: int) -> Bound:
-    # The server reads a number so: the smallest of these that holds its digits. The sign is an
-    # operator.
-    if -0x80000000 < value < 0x80000000:
+    # The server reads a number so: as the smallest of these that holds it.
+    if -0x80000000 <= value < 0x80000000:
         return "int4", int(value)
-    if -0x8000000000000000 < value < 0x8000000000000000:
+    if -0x8000000000000000 <= value < 0x8000000000000000:
         return "int8", int(value)
     return "numeric", Decimal(int(value))
 
@@ -104,6 +106,7 @@ _BINDERS: dict[type, Callable[[Any], Bound]] = {
     datetime.time: _bind_time,
     datetime.timedelta: _as("interval"),
     uuid.UUID: _as("uuid"),
+    psycopg.Binary: lambda value: ("bytea", value.obj),
 }
 
 
@@ -114,7 +117,7 @@ def _bind_other(value: Any, transformer: Any) -> Bound:
     if not quoted and not literal.endswith("'"):
         return WRITTEN + literal, None
     text = bytes(transformer.get_dumper(value, PyFormat.TEXT).dump(value)).decode()
-    return (cast if quoted else UNKNOWN), text
+    return (QUOTED + cast if quoted else UNKNOWN), text
 
 
 def bind_list(values: Sequence[Any], transformer: Any) -> Bound | None:
@@ -125,11 +128,11 @@ def bind_list(values: Sequence[Any], transformer: Any) -> Bound | None:
         bound = [_bind_int(value) for value in values]
         found = {kind for kind, _ in bound}
         kind = next((each for each in ("numeric", "int8") if each in found), "int4")
-        return f"{kind}[]", _array(str(value) for _, value in bound)
+        return f"{QUOTED}{kind}[]", _array(str(value) for _, value in bound)
     if kinds == {str}:
-        return f"{UNKNOWN}[]", _array(_quoted(_bind_text(value)[1]) for value in values)
+        return UNKNOWN, _array(_quoted(_bind_text(value)[1]) for value in values)
     if kinds == {uuid.UUID}:
-        return "uuid[]", _array(map(str, values))
+        return f"{QUOTED}uuid[]", _array(map(str, values))
     return None
 
 
@@ -147,4 +150,4 @@ def _quoted(text: str) -> str:
 
 def placeholder(number: int, kind: str) -> str:
     """What stands in the statement for the parameter ``$number``."""
-    return f"${number}" if kind == UNKNOWN else f"(${number}::{kind})"
+    return f"${number}" if kind == UNKNOWN else f"(${number}::{kind.removeprefix(QUOTED)})"

@@ -6,10 +6,13 @@ started it, which awaits that as any coroutine does, and switches back with the 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from asgiref.sync import AsyncToSync
 from django.core.exceptions import SynchronousOnlyOperation
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -68,17 +71,51 @@ async def run_natively(session: Session, function: Callable[..., T], *args: Any)
     while not native.dead:
         try:
             value = await outcome
+        except GeneratorExit as error:
+            _end(native, error)
+            raise
         except BaseException as error:  # also a cancel: it is the code's to clean up
-            # A coroutine that nobody runs any more, because its loop has ended, is closed by
-            # whoever drops it: it may raise nothing but that, and await nothing. So the code is
-            # told that it can't wait. Left alone, its greenlet would be ended by the garbage
-            # collector, in the middle of any other code, and wait in that one's place.
-            native.ending = isinstance(error, GeneratorExit)
-            # A greenlet ends in its parent. That must be whoever runs this coroutine now, not who
-            # started it: the collector may close it from within other native code.
             native.parent = getcurrent()
             outcome = native.throw(type(error), error, error.__traceback__)
         else:
+            # A greenlet ends in its parent. That must be whoever runs this coroutine now, not who
+            # started it: the two differ where one greenlet runs a loop, or closes a coroutine.
             native.parent = getcurrent()
             outcome = native.switch(value)
     return cast(T, outcome)
+
+
+def _end(native: Native, error: GeneratorExit) -> None:
+    """The coroutine is closed by whoever drops it, because its loop has ended: it may await nothing
+    any more. So the code is told that it can't wait.
+
+    Left alone, its greenlet would be ended by the garbage collector, in the middle of any other
+    code, and what it waits for while it cleans up would be handed to that one.
+    """
+    native.ending = True
+    if sys.is_finalizing():
+        return  # greenlet refuses to be asked any more
+    try:
+        # The collector may do this from within other native code.
+        native.parent = getcurrent()
+    except ValueError:
+        return  # it belongs to another thread, which alone could end it
+    with contextlib.suppress(GeneratorExit):
+        native.throw(type(error), error, error.__traceback__)
+
+
+def _extend_async_to_sync() -> None:
+    """Have ``async_to_sync(function)(...)`` wait, too, where native code calls it: a signal's
+    receivers do, and Django itself for those that are async. It refuses where a loop runs, which it
+    would block."""
+    call = AsyncToSync.__call__
+
+    def call_or_wait(self: Any, *args: Any, **named: Any) -> Any:
+        if isinstance(getcurrent(), Native):
+            return wait_for(self.awaitable(*args, **named))
+        return call(self, *args, **named)
+
+    AsyncToSync.__call__ = call_or_wait  # type: ignore[method-assign]
+
+
+_extend_async_to_sync()

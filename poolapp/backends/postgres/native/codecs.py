@@ -35,13 +35,13 @@ def _oids(*names: str) -> frozenset[int]:
     return frozenset(postgres.types[name].oid for name in names)
 
 
-_AS_THEY_ARE = _oids("bool", "int2", "int4", "int8", "oid", "float8", "bytea", "numeric")
+_AS_THEY_ARE = _oids("bool", "int2", "int4", "int8", "oid", "float8", "bytea")
 """asyncpg's own codecs give what psycopg's loaders do, and take what ``binding`` gives."""
 
 _TEXTS = _oids("text", "varchar", "bpchar", "name", "jsonb")
 """The same, and they take the text of a literal."""
 
-_BINARY = _oids("date", "time", "timetz", "timestamp", "timestamptz", "interval", "uuid")
+_BINARY = _oids("numeric", "date", "time", "timetz", "timestamp", "timestamptz", "interval", "uuid")
 """psycopg reads and writes these in binary. It is quicker than text, and infinity stays what it
 is, which asyncpg takes for the last day of the calendar."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -25,8 +24,8 @@ def columns_of(state: Any, cursor: Cursor) -> list[Column] | None:
 async def modifiers_of(connection: Any, sql: str, count: int) -> list[int]:
     """The columns' type modifiers, from a view of that query which lives for a moment."""
     names = ", ".join(f"c{number}" for number in range(count))
-    outer = connection.transaction()
-    await outer.start()
+    inside = connection.is_in_transaction()
+    await connection.execute("SAVEPOINT poolapp_columns" if inside else "BEGIN")
     try:
         await connection.execute(f"CREATE TEMPORARY VIEW poolapp_columns ({names}) AS {sql}")
         rows = await connection.fetch(
@@ -36,7 +35,11 @@ async def modifiers_of(connection: Any, sql: str, count: int) -> list[int]:
     except asyncpg.PostgresError:  # a statement that no view can have
         return [-1] * count
     finally:
-        await outer.rollback()
+        await connection.execute(
+            "ROLLBACK TO SAVEPOINT poolapp_columns; RELEASE SAVEPOINT poolapp_columns"
+            if inside
+            else "ROLLBACK"
+        )
     return [row[0] for row in rows]
 
 
@@ -87,8 +90,9 @@ class Column(Sequence[Any]):
         return len(self._NAMES)
 
     def __getitem__(self, index: Any) -> Any:
-        values = attrgetter(*self._NAMES)(self)
-        return values[index]
+        if isinstance(index, slice):
+            return tuple(getattr(self, name) for name in self._NAMES[index])
+        return getattr(self, self._NAMES[index])
 
     def __repr__(self) -> str:
         return f"<Column {self.name!r}, type: {self.type_display} (oid: {self.type_code})>"

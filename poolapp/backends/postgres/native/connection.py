@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -13,8 +13,9 @@ from poolapp.backends.postgres.blocks import block_of
 from poolapp.backends.postgres.native import bridge, errors
 from poolapp.backends.postgres.native.codecs import adapters_of
 from poolapp.backends.postgres.native.cursor import Cursor
-from poolapp.backends.postgres.native.records import copy_records, insert_records
+from poolapp.backends.postgres.native.named import NamedCursor
 from poolapp.backends.postgres.native.prepared import settle
+from poolapp.backends.postgres.native.records import copy_records, insert_records
 from poolapp.backends.postgres.statements import is_clean, is_write
 from poolapp.backends.postgres.zones import is_in_zone, set_zone
 from poolapp.core.exceptions import BackendUnavailable
@@ -239,12 +240,35 @@ class Connection:
         """See ``records.insert_records``."""
         return self.run(lambda it: insert_records(it, table, *args), f"INSERT INTO {table}")
 
+    # -- cursors -------------------------------------------------------------------------------
+
     def cursor(self, name: str | None = None, **_: Any) -> Cursor:
-        return Cursor(self)
+        return NamedCursor(self, name) if name else Cursor(self)
+
+    def held(self) -> Lease[Any] | None:
+        """For a cursor that stays open: a lease of its own, yet to be begun with; None in a
+        transaction, which has one."""
+        if not self._autocommit or self.database.session.blocks.get(self.database.alias):
+            return None
+        return Lease(pools[self.alias], None, False, self._site)
+
+    async def begin_on(self, lease: Lease[Any]) -> None:
+        """Begin a transaction beside this connection's own."""
+        connection = await lease.__aenter__()
+        zone = self.database.session_zone
+        await connection.execute("BEGIN")
+        if zone and not is_in_zone(connection, zone):
+            await connection.execute(set_zone(zone, local=True))
+
+    def is_on(self, session: Any) -> bool:
+        """Whether its transaction is in this session."""
+        return self._lease is not None and self._lease.connection is session
 
 
 class Info:
     """What Django asks of a connection's ``info``."""
+
+    encoding = "utf-8"
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
@@ -10,6 +10,7 @@ from psycopg import sql
 
 from poolapp.backends.postgres.native.codecs import Codecs, Context, codecs_for
 from poolapp.backends.postgres.native.columns import Column, columns_of, modifiers_of
+from poolapp.backends.postgres.native.copy import Copy
 from poolapp.backends.postgres.native.execution import Result, run_statement, with_literals
 
 if TYPE_CHECKING:
@@ -67,6 +68,22 @@ class Cursor:
         values = sql.SQL(", ").join([sql.Literal(each) for each in args or ()])
         self.execute(sql.SQL("SELECT * FROM {}({})").format(called, values))
         return args
+
+    def copy(self, statement: Any, params: Any = None, **_: Any) -> Copy:
+        """A context manager that reads or writes the data of a COPY."""
+        text = self._text(statement)
+        self._last = (text, params)
+        return Copy(self, with_literals(text, params, self._codecs()))
+
+    def copy_done(self, work: Callable[[Any], Awaitable[str]]) -> None:
+        """Have a COPY done, which gives its status."""
+        assert self._last is not None
+        self._take(Result(status=self.connection.run(work, self._last[0])))
+
+    @property
+    def transformer(self) -> Any:
+        """psycopg's, for single values."""
+        return self._codecs().transformer
 
     def mogrify(self, query: Any, params: Any = None) -> str:
         """The statement as Django's driver would send it."""

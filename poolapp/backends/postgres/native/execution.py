@@ -67,7 +67,7 @@ async def run_statement(
         return await _run_as_it_is(connection, written, codecs, keep=False)
     state, sent = ready
     try:
-        return await _fetched(connection, state, sent)
+        return await fetched(connection, state, sent)
     except asyncpg.InvalidCachedStatementError:
         # Somebody has changed a table.
         forget(connection)
@@ -125,6 +125,8 @@ async def _try(connection: Any, shape: Shape, codecs: Codecs) -> Any:
         return None
     if guarded:
         await connection.execute("RELEASE SAVEPOINT poolapp_try")
+        if not state.name:  # a simple command ends the statement that has no name
+            state.mark_unprepared()
     shape.tried = True
     return state
 
@@ -150,7 +152,7 @@ async def _run_as_it_is(connection: Any, sql: str, codecs: Codecs, keep: bool) -
         return await _run_simple(connection, sql, word)
     try:
         state = await prepared(connection, codecs, sql, (), keep and word != "explain")
-        return await _fetched(connection, state, ())
+        return await fetched(connection, state, ())
     except asyncpg.InvalidCachedStatementError:
         forget(connection)
         if connection.is_in_transaction():
@@ -173,7 +175,8 @@ def _is_harmless(sql: str) -> bool:
     return sql.startswith("SET CONSTRAINTS")
 
 
-async def _fetched(connection: Any, state: Any, sent: Sequence[Any]) -> Result:
+async def fetched(connection: Any, state: Any, sent: Sequence[Any]) -> Result:
+    """Run a prepared statement."""
     if connection._query_loggers:
         with connection._time_and_log(state.query, sent, None):
             records, status, _ = await _execute(connection, state, sent)

@@ -136,6 +136,8 @@ def swift(compiler: Any) -> Any:
                 self.klass_info = swiftly(self.klass_info)
             return results
 
+    # Its repr is seen in messages.
+    SwiftCompiler.__name__, SwiftCompiler.__qualname__ = compiler.__name__, compiler.__qualname__
     return SwiftCompiler
 
 

@@ -31,7 +31,7 @@ async def copy_records(
         if error.sqlstate in _NO_COPY:
             raise psycopg.NotSupportedError(f"no COPY to {table}: {error}") from error
         raise
-    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except _UNFIT as error:
         if connection.is_closed():
             raise
         raise psycopg.NotSupportedError(f"no COPY to {table} of these values: {error}") from error
@@ -39,6 +39,12 @@ async def copy_records(
 
 _NO_COPY = ("0A000", "42809")
 """What the server says of a table with row-level security, and of a view."""
+
+_UNFIT = (
+    asyncpg.InterfaceError, asyncpg.InternalClientError, ArithmeticError, AttributeError,
+    TypeError, ValueError,
+)  # fmt: skip
+"""What asyncpg raises for values that it can't write as the column's type."""
 
 
 async def insert_records(
@@ -67,9 +73,10 @@ async def insert_records(
 
     try:
         rows, _ = await connection._do_execute(query, run, None, ignore_custom_codec=True)
-    except asyncpg.InterfaceError as error:
+    except _UNFIT as error:
         if connection.is_closed():
             raise
-        raise psycopg.NotSupportedError(f"no arrays for {table} of these values: {error}") from error
+        raise psycopg.NotSupportedError(
+            f"no arrays for {table} of these values: {error}"
+        ) from error
     return list(map(tuple, rows))
-

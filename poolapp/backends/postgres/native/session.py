@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import connections
 
-from poolapp.backends.postgres.blocks import OPEN, Block, Site
+from poolapp.backends.postgres.blocks import OPEN, Block
 from poolapp.backends.postgres.native import bridge, database
 from poolapp.core.home import acting_task
+from poolapp.core.lease import Site
 from poolapp.core.registry import pools
 from poolapp.databases import database_of, pool_for
 
@@ -27,6 +29,8 @@ class Session:
         self.outer = outer
         """That of the task which started this one."""
         self.owner = acting_task()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """That of its last call."""
         self.blocks: dict[str, Block] = {}
         """Database -> the ``atomic()`` block."""
         self.called: tuple[str, Site] | None = None
@@ -52,6 +56,7 @@ class Session:
         if bridge.current_session() is not None:
             return function(*args)  # a coroutine that native code itself has stepped
         database.install(connections)
+        self.loop = pool.loop
         before, self.called = self.called, (database_of(pool.alias), site)
         self._go_by(pool)
         self._calls += 1
@@ -109,11 +114,21 @@ async def _natively(
 
 
 def open_session(pool: PostgresPool) -> Session | None:
-    """The one that has a block of the running task."""
+    """The one that has a block of the running task, where it can be worked in."""
     session = OPEN.get().get(pool.config.loops)
-    if session is not None and session.blocks and session.owner is acting_task():
-        return session
-    return None
+    if session is None or not session.blocks or session.owner is not acting_task():
+        return None
+    return session if pool.crosses or session.loop is pool.loop else None
+
+
+def living(session: Session | None) -> Session | None:
+    """The first one of those that have started each other which has a block still. The others are
+    dropped: a task may start the next one in its block, and that one the next, for ever."""
+    while session is not None and not session.blocks:
+        session = session.outer
+    if session is not None:
+        session.outer = living(session.outer)
+    return session
 
 
 async def cross(

@@ -105,8 +105,7 @@ def shape_of(
         if isinstance(kind, tuple):
             pieces.append(f" IN ({', '.join(map(stand_in, kind))})")
         elif kind.startswith(ANY):
-            array = kind.removeprefix(ANY)
-            pieces.append(f" = ANY({stand_in(UNKNOWN if array == '[]' else array)})")
+            pieces.append(f" = ANY({stand_in(kind.removeprefix(ANY))})")
         else:
             pieces.append(stand_in(kind))
     written = not _BOUND.match(texts[0]) or sent > MOST or _has_positions(texts)

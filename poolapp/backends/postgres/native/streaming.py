@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from poolapp.backends.postgres.native.session import Session, cross, open_session
 
 if TYPE_CHECKING:
-    from poolapp.backends.postgres.blocks import Site
+    from poolapp.core.lease import Site
     from poolapp.backends.postgres.pool import PostgresPool
 
 T = TypeVar("T")

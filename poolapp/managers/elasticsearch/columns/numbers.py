@@ -11,8 +11,10 @@ from poolapp.managers.elasticsearch.columns.base import Column
 from poolapp.managers.elasticsearch.queries import (
     NOTHING,
     Query,
+    all_of,
     any_of,
     exists,
+    negation,
     one_of,
     ranging,
 )
@@ -96,8 +98,10 @@ class FloatColumn(Column):
         others = ranging(self.rank, comparison, rank)
         if not isinstance(value, str):
             return any_of([ranging(self.key, comparison, value), others])
-        finite_too = (rank < 0) is (comparison in ("gt", "gte"))
-        return any_of([exists(self.key), others]) if finite_too else others
+        if (rank < 0) is not (comparison in ("gt", "gte")):
+            return others
+        finite = all_of([exists(self.key), negation(exists(self.rank))])
+        return any_of([finite, others])
 
     @property
     def number(self) -> str | None:

@@ -14,6 +14,10 @@ from poolapp.managers.elasticsearch.queries import Query
 LONGEST_KEYWORD = 8191
 """Characters: Lucene's limit of a term is 32,766 bytes, and a character has up to 4."""
 
+NEVER_IGNORED = 2**31 - 1
+"""``ignore_above`` of text that has to be found or refused, but not left out without a word. It is
+the server's default, unless the index has another one."""
+
 LongText = Literal["wildcard", "keyword"]
 """How the exact value of text without a limit is indexed: ``wildcard`` has none either, ``keyword``
 is sorted and compared faster and refuses a document with more than 32,766 bytes of it."""
@@ -41,7 +45,7 @@ class TextColumn(Column):
         self._exact = exact
 
     def mapping(self) -> dict[str, Any]:
-        return {"type": "text", "fields": {"keyword": {"type": self._exact}}}
+        return {"type": "text", "fields": {"keyword": exact_mapping(self._exact)}}
 
     @property
     def exactly(self) -> str:
@@ -72,7 +76,7 @@ class BinaryColumn(Column):
         self._exact = exact
 
     def mapping(self) -> dict[str, Any]:
-        return {"type": self._exact}
+        return exact_mapping(self._exact)
 
     @property
     def sorts_by(self) -> str | None:
@@ -80,6 +84,10 @@ class BinaryColumn(Column):
 
     def group_by(self) -> dict[str, str] | None:
         return None
+
+
+def exact_mapping(kind: LongText) -> dict[str, Any]:
+    return {"type": kind, "ignore_above": NEVER_IGNORED}
 
 
 def text_query(column: Column, path: str, where: Where) -> Query | None:

@@ -1,0 +1,27 @@
+"""What each of the tests of the managers needs. Import both names into its module."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from poolapp import pools
+from tests.rows.tables import emptying, tables
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rows_tables(django_db_blocker: Any) -> Iterator[None]:
+    with django_db_blocker.unblock(), tables():
+        yield
+
+
+@pytest.fixture(autouse=True)
+async def rows_emptied(rows_tables: None, pg_admin: Any) -> AsyncIterator[None]:
+    """The tables are empty; at the end no connection is left in use."""
+    await pg_admin.execute(emptying())
+    yield
+    in_use = {pool.alias: pool.in_use for pool in pools.all(initialized_only=True) if pool.in_use}
+    await pools.close_all()
+    assert in_use == {}

@@ -1,0 +1,1 @@
+"""None: the tables are made where a test needs them."""
