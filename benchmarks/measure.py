@@ -116,7 +116,7 @@ class Lab:
         """
         names = list(works)
         found: dict[str, list[float]] = {name: [] for name in names}
-        with _nothing_to_collect():
+        with nothing_to_collect():
             counts = {name: await _fitting(works[name], self.effort.seconds) for name in names}
             for _ in range(self.effort.rounds):
                 for name in names:
@@ -145,7 +145,7 @@ async def _timed(work: Work, count: int) -> float:
 
 
 @contextmanager
-def _nothing_to_collect() -> Iterator[None]:
+def nothing_to_collect() -> Iterator[None]:
     """The collector's turn would come in anyone's round, so it has its turns between the rounds,
     and does not look at what is there for good."""
     gc.collect()

@@ -1,14 +1,14 @@
 """PostgreSQL: 32 tasks fetch rows by primary key over 10 connections.
 
 The ceiling is the same driver without a pool: 10 tasks, each with a connection of its own, fetch as
-many rows. What a pool keeps of it is its ratio.
+many rows. What a pool keeps of it is its ratio. Then the managers: see ``benchmarks.managers``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ import asyncpg
 import psycopg
 from sqlalchemy import text
 
-from benchmarks import peers
+from benchmarks import managers, peers
 from benchmarks.measure import Goal, Lab, Row, ratios
 from benchmarks.observers import shipped_observers
 from poolapp import pools
@@ -76,6 +76,16 @@ async def run(lab: Lab) -> None:
         for each in everyone:
             await _same_row(each)
         found = await lab.race({each.name: each.work for each in everyone})
+    _tell(lab, field, ceilings, found)
+    await managers.run(lab)
+
+
+def _tell(
+    lab: Lab,
+    field: Sequence[Contestant],
+    ceilings: Sequence[Contestant],
+    found: Mapping[str, list[float]],
+) -> None:
     speeds = {name: [1 / value for value in seconds] for name, seconds in found.items()}
     section = lab.report.section(
         f"{TASKS} tasks fetch by key over {CONNECTIONS} connections: fetches per second", "of held"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
+from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
-from django.db.utils import ConnectionDoesNotExist, load_backend
+from django.db.utils import load_backend
+from django.utils.connection import ConnectionDoesNotExist
 from django.utils.module_loading import import_string
 
 from poolapp.core.registry import pools
@@ -72,6 +76,14 @@ def _is_postgres(pool: str) -> bool:
     except ImportError:
         return False
     return hasattr(backend.pool_class, "natively")
+
+
+def zone_of(settings: Mapping[str, Any]) -> str:
+    """The time zone that Django gives a session of a database, or none: as
+    ``BaseDatabaseWrapper.timezone_name`` has it."""
+    if not django_settings.USE_TZ:
+        return django_settings.TIME_ZONE or ""
+    return settings.get("TIME_ZONE") or "UTC"
 
 
 def vendor_of(engine: str) -> str:

@@ -82,6 +82,12 @@ def server_urls() -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The tests' database is that of the URL: there before, and there afterwards."""
+    return True
+
+
 @pytest.fixture
 def services(request: pytest.FixtureRequest) -> Iterator[Services]:
     handle = Services(request.config.stash[SESSION])

@@ -60,6 +60,8 @@ DATABASES = {
         "USER": unquote(_postgres.username or ""),
         "PASSWORD": unquote(_postgres.password or ""),
         "NAME": unquote(_postgres.path.lstrip("/")),
+        # The same one: pools of the session lead there as well, and the server is the tests' own.
+        "TEST": {"NAME": unquote(_postgres.path.lstrip("/"))},
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -8,13 +8,12 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from poolapp.conf.wrong import Wrong, nearest, shown
 from poolapp.core.config import Location, Secret
-from poolapp.databases import vendor_of
+from poolapp.databases import vendor_of, zone_of
 
 SAME_IN_A_URL = (
     "options", "passfile", "service", "sslcert", "sslcrl", "sslkey", "sslmode", "sslnegotiation",
@@ -64,11 +63,7 @@ def location_of(settings: Mapping[str, Any]) -> Location:
 def _session(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str]:
     """What Django sets in each session that it opens. Here it is asked for with the connection, so
     that a reset goes back to it."""
-    # As BaseDatabaseWrapper.timezone_name has it.
-    zone = django_settings.TIME_ZONE
-    if django_settings.USE_TZ:
-        zone = settings.get("TIME_ZONE") or "UTC"
-    found = {"TimeZone": zone, "role": options.get("assume_role")}
+    found = {"TimeZone": zone_of(settings), "role": options.get("assume_role")}
     return {name: str(value) for name, value in found.items() if value}
 
 

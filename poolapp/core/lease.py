@@ -64,8 +64,8 @@ class Site:
     __slots__ = ("f_code", "f_lasti")
 
     def __init__(self, frame: FrameType | Site) -> None:
-        self.f_code = frame.f_code
-        self.f_lasti = frame.f_lasti
+        self.f_code: CodeType = frame.f_code
+        self.f_lasti: int = frame.f_lasti
 
 
 class Lease(Generic[C]):

@@ -4,7 +4,12 @@ driver."""
 from poolapp.managers.documents import BulkError, BulkResult, Conflict, Missing, Rejected
 from poolapp.managers.elasticsearch import ElasticsearchManager
 from poolapp.managers.mongodb import MongoManager
-from poolapp.managers.postgres import PostgresManager
+from poolapp.managers.postgres import (
+    NativeModel,
+    PostgresManager,
+    PostgresQuerySet,
+    PostgresRawQuerySet,
+)
 from poolapp.managers.redis import RedisManager
 from poolapp.managers.s3 import S3Manager
 
@@ -15,7 +20,10 @@ __all__ = [
     "ElasticsearchManager",
     "Missing",
     "MongoManager",
+    "NativeModel",
     "PostgresManager",
+    "PostgresQuerySet",
+    "PostgresRawQuerySet",
     "RedisManager",
     "Rejected",
     "S3Manager",

@@ -12,6 +12,7 @@
 
 from poolapp.storage.checks import check_storages
 from poolapp.storage.files import AsyncWriter
-from poolapp.storage.s3 import S3ManifestStaticStorage, S3Storage
+from poolapp.storage.s3 import S3Storage
+from poolapp.storage.static import S3ManifestStaticStorage
 
 __all__ = ["AsyncWriter", "S3ManifestStaticStorage", "S3Storage", "check_storages"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Any
@@ -19,10 +20,9 @@ class Content:
     def __init__(self, given: Any) -> None:
         """Raises TypeError for what has no bytes."""
         self.given = given
-        self._is_async = isinstance(given, AsyncIterable) or asyncio.iscoroutinefunction(
+        self._is_async = isinstance(given, AsyncIterable) or inspect.iscoroutinefunction(
             getattr(given, "read", None)
         )
-        self._begun = False
         if not self._is_async and not hasattr(given, "read"):
             raise TypeError(
                 "a storage saves a file, or an async iterator of bytes, "
@@ -30,25 +30,23 @@ class Content:
             )
 
     def rewind(self) -> bool:
-        """Whether it can be read (again) from its start."""
+        """Go to its start; False where it has none to go back to."""
         seek = None if self._is_async else getattr(self.given, "seek", None)
-        if seek is not None:
-            try:
-                seek(0)
-            except (AttributeError, io.UnsupportedOperation):
-                pass
-            else:
-                return True
-        return not self._begun
+        if seek is None:
+            return False
+        try:
+            seek(0)
+        except (AttributeError, io.UnsupportedOperation):
+            return False
+        return True
 
     def source(self) -> Any:
         """For ``upload``: what is in memory as it is, else an iterator that reads in a thread."""
-        self._begun = True
         if self._is_async:
             return self.given
         inner = self.given.file if isinstance(self.given, File) else self.given
         if isinstance(inner, io.BytesIO):
-            return inner.getbuffer()
+            return inner.getvalue()
         return self._read()
 
     async def _read(self) -> AsyncGenerator[bytes, None]:

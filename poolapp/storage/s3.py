@@ -9,21 +9,17 @@ from typing import Any
 from urllib.parse import urljoin
 
 from django.conf import settings
-from django.contrib.staticfiles.storage import ManifestFilesMixin
 from django.core.files import File
 from django.core.files.storage import InvalidStorageError, Storage
 from django.core.files.utils import validate_file_name
 from django.utils import timezone
 from django.utils.deconstruct import deconstructible
 from django.utils.encoding import filepath_to_uri
-from django.utils.module_loading import import_string
 
-from poolapp.backends.s3 import S3Backend
 from poolapp.backends.s3.pool import S3Pool
 from poolapp.backends.s3.reader import ObjectReader
-from poolapp.core.config import PoolConfig
-from poolapp.core.exceptions import ConfigurationError
 from poolapp.core.registry import pools
+from poolapp.storage.checks import fault_of
 from poolapp.storage.content import Content
 from poolapp.storage.files import (
     AsyncWriter,
@@ -79,32 +75,17 @@ class S3Storage(Storage):
         self._expires = expires
         self._overwrites = overwrite
         self._parameters = dict(parameters or {})
-        self._sound: PoolConfig | None = None
+        self._is_sound = False
 
     # -- the pool ------------------------------------------------------------------------------
 
-    def fault(self) -> tuple[str, str]:
-        """What is wrong with the settings, and what to do; ``("", "")`` when nothing is."""
-        try:
-            config = pools.config(self._alias)
-        except (ConfigurationError, TypeError) as error:
-            return f"can't use its pool: {error}", "'pool' names an S3 alias of POOLS."
-        if config is self._sound:
-            return "", ""
-        kind = import_string(config.backend) if "." in config.backend else object
-        if not issubclass(kind, S3Backend):
-            return (
-                f"has a pool, {self._alias!r}, that is no S3 alias",
-                "Name an alias of POOLS whose BACKEND is 'poolapp.backends.s3.S3Backend'.",
-            )
-        self._sound = config
-        return "", ""
-
     @property
     def _pool(self) -> S3Pool:
-        wrong, hint = self.fault()
-        if wrong:
-            raise InvalidStorageError(f"A {type(self).__name__} {wrong}. {hint}")
+        if not self._is_sound:
+            wrong, hint = fault_of(self._alias)
+            if wrong:
+                raise InvalidStorageError(f"A {type(self).__name__} {wrong}. {hint}")
+            self._is_sound = True
         pool = pools[self._alias]
         assert isinstance(pool, S3Pool)
         return pool
@@ -196,10 +177,7 @@ class S3Storage(Storage):
         """False when there is a file of that name by now, which must stay."""
         from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-        if not content.rewind():
-            raise FileExistsError(
-                f"A file {name!r} was made while this one was sent, which can't be read again."
-            )
+        content.rewind()
         parameters = {"content_type": content_type_of(name, content.given), **self._parameters}
         if "ContentType" in self._parameters:
             del parameters["content_type"]
@@ -212,9 +190,13 @@ class S3Storage(Storage):
                 **parameters,
             )
         except ClientError as error:
-            if not overwrite and _code(error) in _TAKEN:
-                return False
-            raise
+            if overwrite or _code(error) not in _TAKEN:
+                raise
+            if not content.rewind():
+                raise FileExistsError(
+                    f"A file {name!r} was made while this one was sent, which can't be read again."
+                ) from error
+            return False
         return True
 
     def is_name_available(self, name: str, max_length: int | None = None) -> bool:
@@ -329,10 +311,6 @@ class S3Storage(Storage):
     def _public_url(self, name: str | None) -> str:
         path = filepath_to_uri(name)
         return urljoin(self.base_url or "", path.lstrip("/") if path else path)
-
-
-class S3ManifestStaticStorage(ManifestFilesMixin, S3Storage):  # type: ignore[misc]
-    """For STORAGES["staticfiles"]: names with the hash of the contents, and a manifest of them."""
 
 
 class _Names(Storage):

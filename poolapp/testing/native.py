@@ -77,7 +77,14 @@ def _pool_of(database: Any) -> str:
     # These Django sets itself, in the session.
     query = {name: each for name, each in place.query.items() if name not in ("TimeZone", "role")}
     place = dataclasses.replace(place, query=query)
-    key = (database.alias, place.address, place.path, place.username, *sorted(query.items()), os.getpid())
+    key = (
+        database.alias,
+        place.address,
+        place.path,
+        place.username,
+        *sorted(query.items()),
+        os.getpid(),
+    )
     if key not in _known:
         alias = _known[key] = f"poolapp.testing:{database.alias}:{next(_numbers)}"
         pools.register(

@@ -6,8 +6,6 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from greenlet import getcurrent
-
 from poolapp.backends.postgres.native import bridge, errors
 from poolapp.backends.postgres.native.codecs import adapters_of
 from poolapp.backends.postgres.native.connection import Info
@@ -66,7 +64,7 @@ class SteadyConnection:
     def wait(self, awaitable: Awaitable[T]) -> T:
         """From synchronous code: of a thread, or of a greenlet that runs natively."""
         try:
-            if isinstance(getcurrent(), bridge.Native):
+            if bridge.current_session() is not None:
                 return bridge.wait_for(awaitable)
             return pools.run(_awaited, awaitable)
         except Exception as error:

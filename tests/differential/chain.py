@@ -37,7 +37,7 @@ class Chain:
 
     def _chained(self, method: Any) -> Any:
         def call(*args: Any, **named: Any) -> Any:
-            found = method(*args, **named)
+            found = method(*map(_unchained, args), **named)
             return found if inspect.isawaitable(found) else Chain(found)
 
         return call

@@ -9,6 +9,7 @@ from decimal import Decimal
 from types import GeneratorType
 from typing import Any
 
+import psycopg
 from django.core.files import File
 from django.db import models
 from django.db.models import QuerySet
@@ -101,8 +102,12 @@ class _Freezing:
 
     def _error(self, error: BaseException) -> Any:
         cause = error.__cause__
-        said = str(error).partition("\nLINE ")[0]
-        frozen: dict[str, Any] = {"said": said.splitlines()[:1]}
+        # The first line: of the others, one shows the statement as it was sent. The driver's own
+        # errors end in the value, as it was sent.
+        said = str(error).partition("\n")[0]
+        if isinstance(cause, psycopg.Error) and cause.sqlstate is None:
+            said = said.partition(": '")[0]
+        frozen: dict[str, Any] = {"said": said}
         if cause is not None:
             frozen["cause"] = _name(type(cause))
             frozen["sqlstate"] = getattr(cause, "sqlstate", None)

@@ -116,6 +116,11 @@ class TestNumbers:
         mirrored = {"gt": [1, 2], "gte": [1, 2], "lt": [], "lte": [], "exact": []}[lookup]
         assert await found(notes, **{f"number__{lookup}": -(2**80)}) == mirrored
 
+    async def test_a_larger_one_fails_alone(self, notes: Any) -> None:
+        result = await notes.abulk_create([Note(id=1, number=2**63), Note(id=2, number=1)])
+        assert (result.succeeded, [each.id for each in result.failed]) == (1, [1])
+        assert "'number' holds 64 bits" in str(result.failed[0].error)
+
     async def test_decimals_of_any_length_are_ordered(self, notes: Any) -> None:
         values = [
             "-123456789012345678901234567890.00000000000000000002",

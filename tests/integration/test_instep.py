@@ -19,7 +19,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 
 from poolapp import pools
-from poolapp.instep import background, catching_up, in_step, mark, marking, settle, step_failed
+from poolapp.instep import background, catching_up, in_step, mark, marking, step_failed
 from poolapp.monitoring.health import monitor
 from tests.real import eventually
 from tests.steps.fixtures import (  # noqa: F401
@@ -280,11 +280,14 @@ class TestTrouble:
             await in_thread(prepare)
 
             async def written() -> bool:
-                await settle("lite")
                 return await titles(notes) == ["lite"]
 
             await eventually(written)
-            assert await catching_up.next_due("lite") is None
+
+            async def done() -> bool:
+                return await catching_up.next_due("lite") is None
+
+            await eventually(done)
         finally:
             del connections.databases["lite"]
 

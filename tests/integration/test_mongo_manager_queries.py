@@ -173,7 +173,8 @@ class TestFigures:
     async def shop(self, articles: Any) -> Any:
         await articles.abulk_create(
             Article(
-                slug=str(at), likes=at, author_id=at % 3 or None, price=price, is_public=at % 2 == 0,
+                slug=str(at), likes=at, author_id=at % 3 or None, price=price,
+                is_public=at % 2 == 0,
                 published=NOON + dt.timedelta(microseconds=at % 4), rating=at / 2,
             )
             for at, price in enumerate([None, "1.10", "2.20", "3.30", "1.1", None])

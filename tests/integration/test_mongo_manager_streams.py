@@ -123,17 +123,19 @@ async def test_a_cancel_gives_the_seat_back(articles: Any) -> None:
 
 async def test_a_server_that_goes_away_is_told_in_the_middle(url: str, articles: Any) -> None:
     options = {"serverSelectionTimeoutMS": 300}
-    async with Proxy(*address(url)) as proxy:
-        async with mongodb_pool(through(proxy, url), options=options) as pool:
-            far = bind(MongoManager(pool.alias, articles.collection), Article)
-            read = 0
-            with pytest.raises(BackendUnavailable):
-                async for _ in far.aiterator(chunk_size=100):
-                    read += 1
-                    if read == 150:
-                        proxy.refuse()
-            assert 150 <= read < 3000
-            assert pool.in_use == 0
+    async with (
+        Proxy(*address(url)) as proxy,
+        mongodb_pool(through(proxy, url), options=options) as pool,
+    ):
+        far = bind(MongoManager(pool.alias, articles.collection), Article)
+        read = 0
+        with pytest.raises(BackendUnavailable):
+            async for _ in far.aiterator(chunk_size=100):
+                read += 1
+                if read == 150:
+                    proxy.refuse()
+        assert 150 <= read < 3000
+        assert pool.in_use == 0
 
 
 async def test_from_short_lived_loops_on_the_process_own_one(url: str, articles: Any) -> None:

@@ -143,8 +143,8 @@ class TestNumbers:
         zeros = "0" * 28
         tail = Decimal(f"0.{zeros}1")
         values = [
-            Decimal(-(10**49)), Decimal(f"-1.{zeros}1"), Decimal(-1), -tail, Decimal(0), tail, Decimal("0.5"),
-            Decimal(10**49), Decimal(10**49 + 1),
+            Decimal(-(10**49)), Decimal(f"-1.{zeros}1"), Decimal(-1), -tail, Decimal(0), tail,
+            Decimal("0.5"), Decimal(10**49), Decimal(10**49 + 1),
         ]  # fmt: skip
         await numbers.abulk_create(Numbers(id=at, wide=value) for at, value in enumerate(values))
         assert [each.wide async for each in numbers.order_by("wide")] == values

@@ -8,7 +8,7 @@ import multiprocessing
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
@@ -29,7 +29,7 @@ from django.db.utils import ConnectionDoesNotExist
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from poolapp import PoolConfig, pools
+from poolapp import Observer, PoolConfig, pools
 from poolapp.backends.postgres.native import database
 from poolapp.core.config import Options
 from poolapp.databases import database_of, pool_for
@@ -229,6 +229,10 @@ async def test_a_write_beside_a_block_is_refused_with_what_to_write(
             assert 'async with pools["second"].atomic():' in str(caught.value)
             with pytest.raises(TransactionManagementError, match="inside an atomic"):
                 await other.natively(lambda: Account.objects.using("second").update(name="x"))
+            with pytest.raises(TransactionManagementError, match="inside an atomic"):
+                await other.natively(
+                    lambda: Account.objects.using("second").get_or_create(name="x")
+                )
             assert await other.natively(lambda: Account.objects.using("second").count()) == 0
             async with other.atomic():
                 await other.natively(lambda: opened("b", using="second"))
@@ -373,6 +377,8 @@ async def test_a_shared_pool_works_on_the_process_own_loop(tables: None, pg_admi
             assert await names(pg_admin) == ["a"]
             with pytest.raises(TransactionManagementError, match="started inside an atomic"):
                 await asyncio.gather(pool.natively(Account.objects.count))
+            with pytest.raises(TransactionManagementError, match="started inside an atomic"):
+                await asyncio.gather(pool.fetchval("SELECT 1"))
         assert threads == {"poolapp"}
         assert told == [True]
         assert await names(pg_admin) == ["a", "b", "c"]
@@ -384,6 +390,30 @@ async def test_a_shared_pool_works_on_the_process_own_loop(tables: None, pg_admi
         assert pool.size == 0  # this loop has opened nothing
         (busy,) = [each for each in pools.info() if each.alias == "shared" and each.size]
         assert busy.in_use == 0
+
+
+async def test_leases_of_a_shared_pool_are_known_by_the_users_lines(
+    tables: None, pg_admin: Any
+) -> None:
+    sites: list[str] = []
+
+    class Sites(Observer):
+        def acquired(self, pool: Any, lease: Any, waited: float) -> None:
+            sites.append(lease.site)
+
+    observer = Sites()
+    pools.observe(observer)
+    try:
+        async with shared_pool() as pool:
+            await pool.fetchval("SELECT 1")
+            await pool.natively(isolation)
+            async with pool.atomic():
+                await pool.natively(isolation)
+    finally:
+        pools.unobserve(observer)
+    assert len(sites) == 3
+    assert all("test_native_sessions.py" in each for each in sites), sites
+    assert all("test_leases_of_a_shared_pool" in each for each in sites), sites
 
 
 async def test_a_cancel_between_two_loops_rolls_back_and_leaks_nothing(
@@ -664,32 +694,34 @@ def ask_long():
     finally:
         ask()
 
-async def block():
+async def block(wait):
     async with pools["default"].atomic():
         await pools["default"].natively(ask)
         async with pools["default"].atomic():
-            loop.call_soon(waiting.set_result, None)
-            {wait}
+            loop.call_soon(waiting.release)
+            await wait()
+
+async def begin():
+    for _ in tasks:
+        await waiting.acquire()
 
 loop = asyncio.new_event_loop()
-waiting = loop.create_future()
-task = loop.create_task(block())
-loop.run_until_complete(waiting)
+waiting = asyncio.Semaphore(0)
+tasks = [
+    loop.create_task(block(lambda: asyncio.sleep(3600))),
+    loop.create_task(block(lambda: pools["default"].natively(ask_long))),
+]
+loop.run_until_complete(begin())
 {end}
 print("ended")
 """
 
 
 @pytest.mark.parametrize(
-    "wait", ["await asyncio.sleep(3600)", 'await pools["default"].natively(ask_long)']
+    "end", ["", "loop.close()", "del tasks, loop, waiting; import gc; gc.collect()"]
 )
-@pytest.mark.parametrize(
-    "end", ["", "loop.close()", "del task, loop, waiting; import gc; gc.collect()"]
-)
-def test_the_end_of_a_process_with_a_block_open_is_quiet(
-    postgres_url: str, wait: str, end: str
-) -> None:
-    code = LEFT_OPEN.format(wait=wait, end=end)
+def test_the_end_of_a_process_with_a_block_open_is_quiet(postgres_url: str, end: str) -> None:
+    code = LEFT_OPEN.format(end=end)
     ended = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "ignore::ResourceWarning", "-c", code],
         capture_output=True,

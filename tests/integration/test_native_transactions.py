@@ -7,6 +7,7 @@ import contextvars
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -18,7 +19,7 @@ from django.db.utils import OperationalError
 from poolapp import BackendUnavailable, pools
 from poolapp.backends.postgres import atomic
 from tests.ledger import Account, Entry, config, ledger, names, opened
-from tests.real import eventually, kill_sessions, pool_of, sessions
+from tests.real import Proxy, eventually, kill_sessions, pool_of, postgres_config, sessions
 
 READ_ONLY = "SET default_transaction_read_only = on"
 
@@ -516,6 +517,45 @@ async def test_a_short_cut_tells_of_a_loss_in_a_block_as_of_any(pool: Any, pg_ad
             await pool.fetchval("SELECT 1")
             await kill_sessions(pg_admin, "poolapp:default:%")
             await pool.fetchval("SELECT 2")
+
+
+async def test_a_network_that_falls_silent_in_a_block_holds_nobody_for_long(
+    pool: Any, postgres_url: str, pg_admin: Any
+) -> None:
+    place = urlsplit(postgres_url)
+    async with Proxy(str(place.hostname), place.port or 5432) as proxy:
+        url = place._replace(netloc=f"{place.username}:{place.password}@127.0.0.1:{proxy.port}")
+        made = postgres_config(url.geturl(), alias="silent", check_timeout=0.2, max_size=1)
+        async with pool_of(made) as silent:
+            with pytest.raises(TimeoutError):
+                async with silent.atomic():
+                    await silent.execute("INSERT INTO ledger_account (name) VALUES ('a')")
+                    proxy.fall_silent()
+                    async with asyncio.timeout(0.05):
+                        await silent.execute("INSERT INTO ledger_account (name) VALUES ('b')")
+            proxy.forget()
+            proxy.speak()
+            # The slot came back, with another connection in it.
+            assert await silent.fetchval("SELECT 1") == 1
+            assert silent.stats().connected == 2
+    assert await names(pg_admin) == []
+
+
+async def test_a_reset_that_fails_after_a_block_loses_the_connection_and_not_the_slot(
+    pg_admin: Any, pool: Any
+) -> None:
+    async with pool_of(config("solo", max_size=1)) as solo:
+
+        async def fail(connection: Any) -> None:
+            raise OSError
+
+        solo.backend.reset = fail
+        async with solo.atomic():
+            await solo.natively(opened, "a")
+            await solo.execute("SET search_path = pg_catalog")
+        assert await solo.fetchval("SHOW search_path") == '"$user", public'
+        assert solo.stats().connected == 2
+        assert await names(pg_admin) == ["a"]
 
 
 async def test_a_server_that_has_become_read_only_is_left(pool: Any, pg_admin: Any) -> None:

@@ -146,13 +146,11 @@ def test_a_row_gives_the_same_values_together_and_again() -> None:
 @pytest.mark.parametrize("extension", ["hstore", "citext"])
 def test_the_types_of_an_extension(extension: str) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM pg_available_extensions WHERE name = %s", [extension]
-        )
+        cursor.execute("SELECT 1 FROM pg_available_extensions WHERE name = %s", [extension])
         if cursor.fetchone() is None:
             pytest.skip(f"the server has no {extension}")
         cursor.execute(f"CREATE EXTENSION IF NOT EXISTS {extension}")
-    literal = "'\"a\"=>\"b\", \"c\"=>NULL'::hstore" if extension == "hstore" else "'Ab'::citext"
+    literal = '\'"a"=>"b", "c"=>NULL\'::hstore' if extension == "hstore" else "'Ab'::citext"
 
     def outcomes() -> list[Any]:
         connection.ensure_connection()
@@ -265,8 +263,14 @@ def test_values_beside_a_text_of_their_own_type() -> None:
         ("SELECT x FROM generate_series(1, 9) x WHERE x IN (%s)", ["3"]),
         ("SELECT %s IN (%s, %s)", ["a", "b", "a"]),
         ("SELECT x FROM (VALUES (1.5)) t(x) WHERE x IN (%s, %s)", [1.5, 2]),
-        ("SELECT x % 3 + %s, count(*) FROM generate_series(1, 9) x GROUP BY x % 3 + %s ORDER BY 1", [1, 1]),
-        ("SELECT x %% 3 + %s, count(*) FROM generate_series(1, 9) x GROUP BY x %% 3 + %s ORDER BY 1", [1, 1]),
+        (
+            "SELECT x % 3 + %s, count(*) FROM generate_series(1, 9) x GROUP BY x % 3 + %s ORDER BY 1",
+            [1, 1],
+        ),
+        (
+            "SELECT x %% 3 + %s, count(*) FROM generate_series(1, 9) x GROUP BY x %% 3 + %s ORDER BY 1",
+            [1, 1],
+        ),
         ("SELECT DISTINCT x + %s FROM generate_series(1, 3) x ORDER BY x + %s", [1, 1]),
         ("SELECT DISTINCT x + %s FROM generate_series(1, 3) x ORDER BY x + %s", [1, 2]),
         ("SELECT x, -x FROM generate_series(1, 3) x ORDER BY %s", [2]),

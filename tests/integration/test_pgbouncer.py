@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import asyncpg
 import pytest
+from django.db import connections, transaction
 
 from poolapp import PoolConfig
 from poolapp.devservices import Supervisor
@@ -219,6 +220,32 @@ class TestWithStatementCache:
                 await holder.close()
             assert tells_what_to_do(caught.value, cached.alias)
             await events.until(lambda: events.closed_because == ["lost"])
+
+
+class TestNatively:
+    async def test_django_gets_its_own_answers_from_sessions_that_are_shared(
+        self, pgbouncer: str
+    ) -> None:
+        config = {"max_size": 10, "max_connecting": 10, "acquire_timeout": 30.0}
+        async with postgres_pool(f"{pgbouncer}/two", options=UNCACHED, **config) as pool:
+
+            def answers(task: int) -> list[Any]:
+                found = []
+                with connections[pool.alias].cursor() as cursor:
+                    for number in range(10):
+                        cursor.execute("SELECT %s * 1000 + %s, %s", [number, task, f"of {task}"])
+                        found += cursor.fetchall()
+                    with transaction.atomic(using=pool.alias):
+                        cursor.execute("SELECT pg_backend_pid()")
+                        session = cursor.fetchone()
+                        cursor.execute("SELECT pg_backend_pid(), %s", [task])
+                        found.append(cursor.fetchone() == (*session, task))
+                return found
+
+            given = await asyncio.gather(*(pool.natively(answers, task) for task in range(30)))
+        for task, values in enumerate(given):
+            asked = [(number * 1000 + task, f"of {task}") for number in range(10)]
+            assert values == [*asked, True]
 
 
 class TestDiscardAll:

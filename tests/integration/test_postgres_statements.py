@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from poolapp.backends.postgres import PostgresBackend
-from poolapp.backends.postgres.statements import LONGEST_REMEMBERED, is_clean
+from poolapp.backends.postgres.statements import LONGEST_REMEMBERED, is_clean, is_write
 from tests.real import postgres_config
 
 URL = "postgresql://user:s3cret-word@db:5432/name"
@@ -31,10 +31,33 @@ URL = "postgresql://user:s3cret-word@db:5432/name"
         "SELECT pg_advisory_xact_lock(1)",
         "SELECT pg_notify('a', 'b')",
         "SELECT temporary FROM contract",
+        'SAVEPOINT "s1_x1"',
+        "RELEASE SAVEPOINT a",
+        "ROLLBACK TO SAVEPOINT a",
+        "SET CONSTRAINTS ALL IMMEDIATE",
+        "LOCK TABLE article",
     ],
 )
 def test_reading_and_writing_rows_is_clean(statement: str) -> None:
     assert is_clean(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "writes"),
+    [
+        ('INSERT INTO "a" VALUES (1)', True),
+        (" update a SET b = 1", True),
+        ("DELETE FROM a", True),
+        ("MERGE INTO a USING b ON true WHEN MATCHED THEN DELETE", True),
+        ('COPY "a" ("b")\nFROM STDIN', True),
+        ("COPY a TO STDOUT", False),
+        ("SELECT 1 FROM a FOR UPDATE", False),
+        ("SAVEPOINT a", False),
+        ("", False),
+    ],
+)
+def test_what_changes_rows_is_told_from_what_reads_them(statement: str, writes: bool) -> None:
+    assert is_write(statement) is writes
 
 
 @pytest.mark.parametrize(
@@ -46,7 +69,7 @@ def test_reading_and_writing_rows_is_clean(statement: str) -> None:
         "SET ROLE admin",
         "BEGIN",
         "START TRANSACTION",
-        "SAVEPOINT a",
+        "ROLLBACK",
         "COMMIT",
         "LISTEN news",
         "UNLISTEN *",

@@ -198,6 +198,7 @@ class TestFinding:
         self, notes: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("poolapp.managers.s3.finding.LISTED", 2)
+        monkeypatch.setattr("poolapp.managers.s3.reading.LISTED", 2)
         monkeypatch.setattr("poolapp.managers.s3.store.LISTED", 2)
         assert [each.pk async for each in notes.aiterator(3)] == [-2, 1, 2, 9, 10, 11, 100]
         assert await notes.acount() == 7
@@ -394,7 +395,7 @@ class TestServer:
             api.handlers = Everywhere()
             url = f"http://key:secret@127.0.0.1:{api.port}/bucket?region=us-east-1"
             async with s3_pool(url) as pool:
-                with pytest.raises(NotSupportedError, match="IfNoneMatch and IfMatch"):
+                with pytest.raises(NotSupportedError, match="If-None-Match and If-Match and"):
                     await manager(pool).ensure()
 
     async def test_an_outage_is_never_not_found(self, bucket_url: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -244,7 +243,7 @@ class TestListing:
     async def test_page_by_page_and_no_more_than_the_limit(
         self, empty: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sys.modules[type(empty).__module__], "MAX_KEYS", 3)
+        monkeypatch.setattr("poolapp.backends.s3.listing.MAX_KEYS", 3)
         keys = [f"key{number}" for number in range(8)]
         for key in keys:
             await empty.put(key, b"")
@@ -362,7 +361,7 @@ class TestMany:
     async def test_many_are_deleted_at_once_and_those_that_are_missing_are_no_error(
         self, empty: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sys.modules[type(empty).__module__], "MAX_KEYS", 3)
+        monkeypatch.setattr("poolapp.backends.s3.pool.MAX_KEYS", 3)
         keys = [f"key {number} <&>" for number in range(8)]
         for key in keys:
             await empty.put(key, b"")

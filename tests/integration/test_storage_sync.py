@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import json
 import threading
 import warnings
 import zipfile
@@ -28,7 +29,7 @@ from django.test import override_settings
 
 from poolapp import BackendUnavailable, PoolError, pools
 from poolapp.devservices.ports import free_port
-from poolapp.storage import S3Storage, check_storages
+from poolapp.storage import S3ManifestStaticStorage, S3Storage, check_storages
 from tests.buckets import S3, new_bucket
 from tests.real import config_of, postgres_config
 from tests.stores.models_s3 import Upload
@@ -385,6 +386,36 @@ class TestInDjango:
             assert static.exists("img/logo.png")
             call_command("collectstatic", interactive=False, clear=True, dry_run=True, stdout=out)
             assert "Pretending to delete 'img/logo.png'" in out.getvalue()
+
+    async def test_a_template_on_a_loop_gets_its_static_urls(self, alias: str) -> None:
+        """Though the manifest has to be read for that."""
+        storage = storage_on(alias)
+        manifest = {"version": "1.1", "paths": {"a.css": "a.123.css"}, "hash": ""}
+        content = ContentFile(json.dumps(manifest))
+        await asyncio.to_thread(storage.save, "staticfiles.json", content)
+        static = S3ManifestStaticStorage(
+            pool=alias, prefix=storage.prefix, base_url="https://cdn.example.com/"
+        )
+        with override_settings(DEBUG=False):
+            assert static.url("a.css") == "https://cdn.example.com/a.123.css"
+        empty = S3ManifestStaticStorage(pool=alias, prefix="nothing-there")
+        assert empty.read_manifest() is None
+
+    @pytest.mark.parametrize(
+        ("backend", "options"),
+        [
+            ("S3Storage", {}),
+            ("S3Storage", {"pool": "media", "bucket_name": "x"}),
+            ("S3ManifestStaticStorage", {}),
+        ],
+    )
+    def test_options_it_does_not_take_are_a_system_check(
+        self, backend: str, options: dict[str, str]
+    ) -> None:
+        static = {"BACKEND": f"poolapp.storage.{backend}", "OPTIONS": options}
+        with override_settings(STORAGES={"staticfiles": static}):
+            (message,) = check_storages()
+        assert "STORAGES['staticfiles'] has other OPTIONS" in message.msg
 
     def test_migrations_write_it(self, alias: str) -> None:
         text, imports = MigrationWriter.serialize(S3Storage(pool=alias, prefix="x"))

@@ -18,9 +18,10 @@ def rows_tables(django_db_blocker: Any) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-async def rows_emptied(rows_tables: None, pg_admin: Any) -> AsyncIterator[None]:
+async def rows_emptied(rows_tables: None) -> AsyncIterator[None]:
     """The tables are empty; at the end no connection is left in use."""
-    await pg_admin.execute(emptying())
+    # Of whatever database the session works with by now.
+    await pools["default"].execute(emptying())
     yield
     in_use = {pool.alias: pool.in_use for pool in pools.all(initialized_only=True) if pool.in_use}
     await pools.close_all()

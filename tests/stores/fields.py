@@ -14,7 +14,7 @@ class Point:
     y: int
 
 
-class PointField(models.CharField):
+class PointField(models.CharField):  # type: ignore[type-arg]
     """Text in the database, a Point in Python."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -31,7 +31,7 @@ class PointField(models.CharField):
         return Point(int(x), int(y))
 
 
-class ReversedField(models.Field):
+class ReversedField(models.Field):  # type: ignore[type-arg]
     """Of no type of Django's: it prepares to text."""
 
     def db_type(self, connection: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -21,9 +21,9 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 names = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\0"), min_size=1, max_size=20
 )
-moments = st.datetimes(
-    datetime(1, 1, 3), datetime(9999, 12, 29), timezones=st.timezones() | st.just(UTC)
-)
+# Not those with summer time: to Python a moment of the repeated hour equals none of another zone.
+zones = st.integers(-23 * 60, 23 * 60).map(lambda it: timezone(timedelta(minutes=it)))
+moments = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=zones)
 decimals = st.decimals(
     -(Decimal(10) ** 38), Decimal(10) ** 38, allow_nan=False, allow_infinity=False
 ).filter(lambda it: abs(it.as_tuple().exponent) < 20)
@@ -105,23 +105,42 @@ def extremes() -> list[tuple[str, Any, Everything]]:
     ]
 
 
-def same(field: Field[Any, Any], sent: Any, got: Any) -> bool:
-    """Whether what came out is what went in; as a database would have it, where that differs."""
+def rounded(value: Any) -> Any:
+    """With every number that has more than 14 digits rounded to as many."""
+    match value:
+        case bool():
+            return value
+        case float():
+            return f"{value:.13e}"
+        case int() if abs(value) >= INT64:
+            return f"{value:.13e}"
+        case list():
+            return [rounded(each) for each in value]
+        case dict():
+            return {key: rounded(each) for key, each in value.items()}
+    return value
+
+
+def same(field: Field[Any, Any], sent: Any, got: Any, *, rounds: bool = False) -> bool:
+    """Whether what came out is what went in; as a database would have it, where that differs.
+    ``rounds`` is for a stand-in of a server that can't read numbers as well as that."""
+    if rounds:
+        sent, got = rounded(sent), rounded(got)
     if isinstance(field, FileField):
         return (sent.name or "") == (got.name or "")  # Django keeps '' for no file
     if getattr(field, "encoder", None) is DjangoJSONEncoder:
         sent = json.loads(json.dumps(sent, cls=DjangoJSONEncoder))
     if isinstance(sent, float) and math.isnan(sent):
         return isinstance(got, float) and math.isnan(got)
-    if field.name in ("ip",):
+    if field.name == "ip":
         sent = field.to_python(sent)
     return type(sent) is type(got) and bool(sent == got)
 
 
-def differences(sent: Everything, got: Everything) -> list[str]:
+def differences(sent: Everything, got: Everything, *, rounds: bool = False) -> list[str]:
     return [
         f"{field.name}: {getattr(sent, field.attname)!r} came back as "
         f"{getattr(got, field.attname)!r}"
         for field in Everything._meta.concrete_fields
-        if not same(field, getattr(sent, field.attname), getattr(got, field.attname))
+        if not same(field, getattr(sent, field.attname), getattr(got, field.attname), rounds=rounds)
     ]

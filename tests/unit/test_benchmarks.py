@@ -32,6 +32,7 @@ EXPECTED = {
         "http.bare_ops",
         "http.poolapp_ops",
     },
+    "mongo": {"mongo.bulk_ours_ops", "mongo.bulk_driver_ops", "mongo.bulk_vs_driver"},
     "redis": {
         "redis.get_1000_ops",
         "redis.get_1000_vs_blocking_pool",
@@ -96,6 +97,24 @@ EXPECTED = {
         ),
         "postgres.fetch_32_on_10_psycopg_own",
         "postgres.fetch_32_on_10_sqlalchemy_own",
+        *(
+            f"postgres.{name}{suffix}"
+            for name in ("native_aget", "native_gather_2000", "rows_100")
+            for suffix in ("_ops", "_orm_ops", "_asyncpg_ops", "_vs_orm", "_vs_asyncpg")
+        ),
+        *(
+            f"postgres.bulk_10000_{suffix}"
+            for suffix in (
+                "ops",
+                "copy_ops",
+                "orm_ops",
+                "vs_copy",
+                "vs_orm",
+                "returning_ops",
+                "returning_orm_ops",
+                "returning_vs_orm",
+            )
+        ),
     },
 }
 

@@ -34,7 +34,7 @@ def test_sortable_text_is_read_back_exactly(number: Decimal) -> None:
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1E+9999999", "1E-9999999"])
 def test_what_has_no_place_in_the_order_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="can't be held|can be held|exponent"):
+    with pytest.raises(ValueError, match=r"can be held|exponent"):
         sortable(Decimal(text))
 
 

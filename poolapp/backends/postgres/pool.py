@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from poolapp.backends.postgres.blocks import block_of
+from poolapp.backends.postgres.blocks import OPEN, block_of
 from poolapp.backends.postgres.notifications import Notifications
 from poolapp.backends.postgres.statements import is_clean
 from poolapp.backends.postgres.zones import is_in_zone, set_zone
 from poolapp.core.exceptions import BackendUnavailable
 from poolapp.core.lease import LastingLease, Lease, Site
 from poolapp.core.pool import Pool
+from poolapp.core.registry import pools
 from poolapp.core.supply import describe
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ class PostgresPool(Pool["Connection"]):
     A statement that may change the session (``SET``, ``LISTEN``, ``BEGIN``, an advisory lock, ...)
     is undone when the connection goes back: for those, hold one with ``acquire()``.
     """
-
-    crossing = ("fetch", "fetchrow", "fetchval", "execute", "executemany", "perform", "select")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -100,7 +99,9 @@ class PostgresPool(Pool["Connection"]):
         zone: str = "",
         marks: bool = True,
     ) -> Any:
-        block = block_of(self.database)
+        if self.crosses:
+            return await pools.arun(_run_there, lease, statement, zone=zone, marks=marks)
+        block = block_of(self.database) if OPEN.get() else None
         if block is not None:
             return await block.perform(statement, clean=lease.clean, marks=marks)
         connection = await lease.__aenter__()
@@ -149,11 +150,10 @@ class PostgresPool(Pool["Connection"]):
         RuntimeError for a durable block within another, and what a commit raises: IntegrityError
         for a deferred constraint, DatabaseUnavailable when the server was lost.
         """
-        return _native().Atomic(self.alias, savepoint, durable, Site(sys._getframe(1)))
+        made: Atomic = _native().Atomic(self.alias, savepoint, durable, Site(sys._getframe(1)))
+        return made
 
-    def on_commit(
-        self, callback: Callable[[], object], *, robust: bool = False
-    ) -> Awaitable[None]:
+    def on_commit(self, callback: Callable[[], object], *, robust: bool = False) -> Awaitable[None]:
         """Have a function called, or an async function run, after the commit of the ``atomic()``
         block that the task is in, and not at all when that is rolled back: as by
         ``django.db.transaction.on_commit``. A synchronous one runs natively. With ``robust`` its
@@ -161,7 +161,8 @@ class PostgresPool(Pool["Connection"]):
 
         In a block it need not be awaited. In none it must: the callback is called there and then.
         """
-        return _native().on_commit(self, callback, robust, Site(sys._getframe(1)))
+        done: Awaitable[None] = _native().on_commit(self, callback, robust, Site(sys._getframe(1)))
+        return done
 
     def natively(self, function: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
         """Run synchronous code that uses the ORM on this loop, without a thread: ``await
@@ -172,13 +173,14 @@ class PostgresPool(Pool["Connection"]):
         PostgreSQL's, each with a pool, and must not block in other ways. Raises what the function
         raises.
         """
-        return _native().natively(self, Site(sys._getframe(1)), function, *args)
+        return self.run_natively(sys._getframe(1), function, *args)
 
     def run_natively(
         self, site: FrameType | Site, function: Callable[..., T], *args: Any
     ) -> Coroutine[Any, Any, T]:
         """``natively``, with the line of code that the leases are to be known by."""
-        return _native().natively(self, Site(site), function, *args)
+        running: Coroutine[Any, Any, T] = _native().natively(self, Site(site), function, *args)
+        return running
 
     def chunks(
         self, site: FrameType | Site, iterate: Callable[[], Iterable[T]], size: int
@@ -228,12 +230,20 @@ class PostgresPool(Pool["Connection"]):
         return super().close_soon(timeout)
 
 
+async def _run_there(lease: Lease[Connection], *args: Any, **named: Any) -> Any:
+    """On the process's own pool loop; the lease is of the pool there, and of the user's line."""
+    pool = cast("PostgresPool", pools[lease.pool.alias])
+    lease.pool = pool
+    return await pool._run(lease, *args, **named)
+
+
 def atomic(alias: str = "default", *, savepoint: bool = True, durable: bool = False) -> Atomic:
     """``pools[alias].atomic(...)`` for where no loop runs yet: as a decorator in a module."""
-    return _native().Atomic(alias, savepoint, durable, Site(sys._getframe(1)))
+    made: Atomic = _native().Atomic(alias, savepoint, durable, Site(sys._getframe(1)))
+    return made
 
 
-def _native() -> Any:
+def _native() -> ModuleType:
     """Imported when it is first needed: a pool needs neither Django's driver nor greenlet."""
     try:
         from poolapp.backends.postgres.native import atomic

@@ -6,8 +6,6 @@ import io
 import sys
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
-    Callable,
     Coroutine,
     Iterable,
     Mapping,
@@ -15,41 +13,22 @@ from collections.abc import (
 )
 from contextlib import nullcontext
 from types import FrameType
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
+from poolapp.backends.s3.listing import MAX_KEYS, Listing
 from poolapp.backends.s3.reader import ObjectReader, Told
+from poolapp.backends.s3.requests import Answer, Request
+from poolapp.backends.s3.signing import Signing
 from poolapp.backends.s3.upload import MIB, Source, Upload
 from poolapp.core.lease import Lease
-from poolapp.core.pool import Pool
-
-T = TypeVar("T")
-
-Answer = dict[str, Any]
-"""What the driver returns, such as ``{"ETag": '"..."', "VersionId": ...}``."""
-
-Request = Mapping[str, Any]
-"""The driver's parameters of a request, but for the bucket."""
 
 Span = tuple[int, int | None]
-
-MAX_KEYS = 1000
-"""Of one page of a listing: S3's own limit."""
-
-MAX_EXPIRES = 7 * 24 * 3600
-"""Seconds that a presigned URL may be good for: the limit of signature version 4."""
 
 _NO_CONSTRAINT = frozenset({"us-east-1", "aws-global", "auto"})
 """Regions that are not named when a bucket is made."""
 
-_METHODS = {
-    "DELETE": "delete_object",
-    "GET": "get_object",
-    "HEAD": "head_object",
-    "PUT": "put_object",
-}
 
-
-class S3Pool(Pool[Any]):
+class S3Pool(Listing, Signing):
     """``put``, ``get``, ``fetch``, ``reader``, ``stream``, ``head``, ``exists``, ``delete``,
     ``delete_many``, ``list``, ``pages``, ``upload``, ``create_bucket``, ``presign`` and
     ``presign_post``, each on a client that is borrowed for just that request.
@@ -61,29 +40,6 @@ class S3Pool(Pool[Any]):
     the driver's ``botocore.exceptions.ClientError``. That an object is missing is only ever said by
     the server.
     """
-
-    crossing = ("_do",)
-
-    def _do(
-        self, frame: FrameType, operation: Callable[[Any], Awaitable[T]]
-    ) -> Coroutine[Any, Any, T]:
-        """All requests but those of ``stream`` go through here, and with ``LOOPS = "shared"`` to
-        the pool loop. ``frame`` is the caller's."""
-        return self._perform(Lease(self, None, True, frame), operation)
-
-    def _at(self, bucket: str | None, request: Request) -> dict[str, Any]:
-        """The parameters of a request, without those that are None. Called with a client in hand:
-        before that, nobody may have asked yet what LOCATION is."""
-        bucket = bucket or self.backend.bucket  # type: ignore[attr-defined]
-        if not bucket:
-            raise ValueError(
-                f"pool {self.alias!r}: LOCATION names no bucket, so each call names one: bucket=..."
-            )
-        given = {name: value for name, value in request.items() if value is not None}
-        return {"Bucket": bucket, **given}
-
-    # These are plain functions that return a coroutine, so that the frame above is the caller's,
-    # also when the coroutine is run by a task.
 
     def put(
         self,
@@ -256,60 +212,6 @@ class S3Pool(Pool[Any]):
             refused += answer.get("Errors", ())
         return refused
 
-    async def list(
-        self,
-        prefix: str = "",
-        *,
-        bucket: str | None = None,
-        limit: int | None = None,
-        **parameters: Any,
-    ) -> AsyncIterator[Answer]:
-        """The objects whose keys begin with exactly ``prefix``, ``limit`` at the most, in the
-        order of their keys: ``{"Key": ..., "Size": ..., "ETag": ..., "LastModified": ...}``.
-
-        ``"data/"`` is a folder's contents; ``"data"`` begins ``"data2/x"`` too. Pages of 1000 are
-        fetched as they are needed, and nothing is held between them.
-        """
-        request = {"Prefix": prefix, **parameters}
-        while limit is None or limit > 0:
-            request["MaxKeys"] = MAX_KEYS if limit is None else min(limit, MAX_KEYS)
-            page = await self._page(sys._getframe(1), bucket, request)
-            found = page.get("Contents", ())
-            for each in found:
-                yield each
-            if limit is not None:
-                limit -= len(found)
-            if not page.get("IsTruncated"):
-                return
-            request["ContinuationToken"] = page["NextContinuationToken"]
-
-    async def pages(
-        self,
-        prefix: str = "",
-        *,
-        bucket: str | None = None,
-        page_size: int | None = None,
-        **parameters: Any,
-    ) -> AsyncIterator[Answer]:
-        """The same as the server's answers, page by page: ``{"Contents": [...]}``, with
-        ``page_size`` of them at the most.
-
-        With ``Delimiter="/"`` a page has, beside what lies directly below the prefix, the folders
-        there as ``{"CommonPrefixes": [{"Prefix": ...}]}``; ``StartAfter`` is a key to go on from.
-        """
-        request = {"Prefix": prefix, "MaxKeys": page_size or MAX_KEYS, **parameters}
-        while True:
-            page = await self._page(sys._getframe(1), bucket, request)
-            yield page
-            if not page.get("IsTruncated"):
-                return
-            request["ContinuationToken"] = page["NextContinuationToken"]
-
-    def _page(
-        self, frame: FrameType, bucket: str | None, request: Request
-    ) -> Coroutine[Any, Any, Answer]:
-        return self._do(frame, lambda s3: s3.list_objects_v2(**self._at(bucket, request)))
-
     def upload(
         self,
         key: str,
@@ -381,60 +283,6 @@ class S3Pool(Pool[Any]):
             raise
         return True
 
-    def presign(
-        self,
-        method: str,
-        key: str,
-        *,
-        bucket: str | None = None,
-        expires: int = 3600,
-        **parameters: Any,
-    ) -> Coroutine[Any, Any, str]:
-        """A URL with which anybody may ``GET``, ``PUT``, ``HEAD`` or ``DELETE`` the object for
-        ``expires`` seconds (7 days at most). The server is not asked.
-
-        ``parameters`` become part of what is signed: ``ContentType="image/png"`` of a PUT,
-        ``ResponseContentDisposition="attachment"`` of a GET.
-        """
-        operation = _METHODS.get(method.upper())
-        if operation is None:
-            raise ValueError(f"a URL is signed for {', '.join(_METHODS)}, not for {method!r}")
-        seconds = _lifetime(expires)
-        request = {"Key": key, **parameters}
-        return self._do(
-            sys._getframe(1),
-            lambda s3: s3.generate_presigned_url(
-                operation, Params=self._at(bucket, request), ExpiresIn=seconds
-            ),
-        )
-
-    def presign_post(
-        self,
-        key: str,
-        *,
-        bucket: str | None = None,
-        expires: int = 3600,
-        fields: Mapping[str, str] | None = None,
-        conditions: Sequence[Any] | None = None,
-    ) -> Coroutine[Any, Any, Answer]:
-        """``{"url": ..., "fields": {...}}`` for a browser's form, whose last field is ``file``.
-
-        ``fields`` are further ones; ``conditions`` are what the form must keep to, in S3's words:
-        ``["content-length-range", 0, 10_000_000]``. The server is not asked.
-        """
-        seconds = _lifetime(expires)
-        given = dict(fields or {})
-        rules = [{name: value} for name, value in given.items()] + [*(conditions or ())]
-        return self._do(
-            sys._getframe(1),
-            lambda s3: s3.generate_presigned_post(
-                **self._at(bucket, {"Key": key}),
-                Fields=given,
-                Conditions=rules,
-                ExpiresIn=seconds,
-            ),
-        )
-
 
 def _sendable(body: Any) -> Any:
     """The body as the driver wants it: aiohttp warns of more than 1 MiB of bytes, which it would
@@ -455,9 +303,3 @@ def _header(span: Span | None) -> str | None:
     if not 0 <= start < stop:
         raise ValueError(f"a range is (start, stop) with 0 <= start < stop, not {span}")
     return f"bytes={start}-{stop - 1}"
-
-
-def _lifetime(expires: int) -> int:
-    if not 0 < expires <= MAX_EXPIRES:
-        raise ValueError(f"a presigned URL is good for 1 to {MAX_EXPIRES} seconds, not {expires}")
-    return int(expires)

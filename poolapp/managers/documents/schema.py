@@ -12,6 +12,7 @@ from django.db import NotSupportedError, connection
 from django.db.models import (
     BooleanField,
     CharField,
+    DecimalField,
     Field,
     FloatField,
     IntegerField,
@@ -87,6 +88,16 @@ class Schema:
             and type(field).to_python in _PLAIN_CONVERSIONS
         }
 
+    @cached_property
+    def _loaded_unchanged(self) -> dict[str, type]:
+        """The same for the way back."""
+        return {
+            field.attname: kept
+            for field in self.fields
+            if (kept := self.form.unchanged.get(kind_of(field)))
+            and not hasattr(field, "from_db_value")
+        }
+
     def from_document(self, document: Mapping[str, Any], *, projected: bool = False) -> Model:
         """An instance that counts as saved, though in no database: ``_state.adding`` is False,
         ``_state.db`` None.
@@ -98,7 +109,10 @@ class Schema:
         for field in self.fields:
             key = field.attname
             if key in document:
-                values.append(self.load(field, document[key]))
+                value = document[key]
+                if type(value) is not self._loaded_unchanged.get(key):
+                    value = self.load(field, value)
+                values.append(value)
             elif projected:
                 continue
             else:
@@ -146,7 +160,15 @@ class Schema:
 
 _PLAIN_CONVERSIONS = frozenset(
     method
-    for kind in (BooleanField, CharField, FloatField, IntegerField, TextField, UUIDField)
+    for kind in (
+        BooleanField,
+        CharField,
+        DecimalField,
+        FloatField,
+        IntegerField,
+        TextField,
+        UUIDField,
+    )
     for method in (kind.get_prep_value, kind.to_python)
 )
 
@@ -157,7 +179,7 @@ def default_of(field: Field[Any, Any]) -> Any:
     value = field.get_default()
     if not isinstance(value, DatabaseDefault):
         return value
-    expression = value.expression
+    (expression,) = value.get_source_expressions()
     return expression.value if isinstance(expression, Value) else None
 
 

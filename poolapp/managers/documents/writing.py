@@ -100,13 +100,13 @@ def operation_of(
         assert only is not None
         document = {schema.key(schema.pk): pk, **schema.to_document(instance, only)}
     elif action in ("create", "index"):
-        deferred = instance.get_deferred_fields()
-        if deferred:
+        document = schema.to_document(instance)
+        if len(document) < len(schema.fields):
+            deferred = instance.get_deferred_fields()
             raise ValueError(
                 f"this {type(instance).__name__} has deferred fields ({', '.join(sorted(deferred))}"
                 "), which a whole document would lose; save with update_fields"
             )
-        document = schema.to_document(instance)
     return Operation(action, pk, document, checked, version, instance)
 
 

@@ -194,8 +194,9 @@ class Figures:
             return _with_specials(column, aggregate.function, figure, found[_SPECIAL])
         if not figure["count"]:
             return None
-        value = figure[aggregate.function]
-        return value if aggregate.function == "avg" else column.total(value)
+        if aggregate.function == "avg":
+            return column.mean(figure["sum"], figure["count"])
+        return column.total(figure[aggregate.function])
 
 
 def _with_specials(column: FloatColumn, function: str, figure: Any, ranks: Any) -> Any:

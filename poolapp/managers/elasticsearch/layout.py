@@ -30,7 +30,8 @@ class Layout:
         self._columns: dict[Field[Any, Any], Column] = {
             field: column_of(field, schema.key(field), long_text) for field in schema.fields
         }
-        self._spreading = [(each.key, each) for each in self._columns.values() if each.shadows()]
+        self._gathering = [each for each in self._columns.values() if each.read_along]
+        self._spreading = [(each.key, each) for each in self._columns.values() if each.spreads]
         self._vast = {each.key for each in self._columns.values() if isinstance(each, JsonColumn)}
 
     def __getitem__(self, field: Field[Any, Any]) -> Column:
@@ -67,6 +68,12 @@ class Layout:
                 column.spread(source)
         return source
 
+    def document(self, source: dict[str, Any]) -> dict[str, Any]:
+        """The reverse, of what was read."""
+        for column in self._gathering:
+            column.gather(source)
+        return source
+
     def merges(self, document: Mapping[str, Any]) -> bool:
         """Whether the server's own partial update would put two objects together, where one has to
         take the other's place."""
@@ -74,10 +81,13 @@ class Layout:
 
     def selecting(self, fields: Iterable[Field[Any, Any]] | None) -> Any:
         """The ``_source`` of a search for these fields, or all."""
-        if fields is not None:
-            return {"includes": [self.schema.key(each) for each in fields]}
-        shadows = [name for each in self._columns.values() for name in each.shadows()]
-        return {"excludes": shadows} if shadows else True
+        if fields is None:
+            every = (each.shadows().keys() - {each.read_along} for each in self._columns.values())
+            shadows = sorted(set().union(*every))
+            return {"excludes": shadows} if shadows else True
+        wanted = [self[each] for each in fields]
+        along = [each.read_along for each in wanted if each.read_along]
+        return {"includes": [*(each.key for each in wanted), *along]}
 
     # -- conditions ----------------------------------------------------------------------------
 

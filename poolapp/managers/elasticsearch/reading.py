@@ -55,8 +55,9 @@ class Reader:
                 yield found
                 return
             del found  # from the beginning again, at one point in time
-        async for page in self._all(body, selection, size):
-            yield page
+        async with contextlib.aclosing(self._all(body, selection, size)) as pages:
+            async for page in pages:
+                yield page
 
     # -- by primary keys -----------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ class Reader:
         for at in range(0, len(ids), min(size, IDS_AT_ONCE)):
             some = ids[at : at + min(size, IDS_AT_ONCE)]
             found = [
-                Hit(each["_source"], version=_version(each))
+                Hit(self._layout.document(each["_source"]), version=_version(each))
                 for each in await self._got(some, self._layout.selecting(selection.only))
             ]
             page = found[skip:] if left is None else found[skip : skip + left]
@@ -83,8 +84,9 @@ class Reader:
         """Those of them that there are."""
         if not ids:
             return []
-        asked = [{"_id": each, "_source": source} for each in ids]
-        _, answer = await self._index.ask("POST", f"{self._index.path}/_mget", body={"docs": asked})
+        _, answer = await self._index.ask(
+            "POST", f"{self._index.path}/_mget", params=_as_parameters(source), body={"ids": ids}
+        )
         for each in answer["docs"]:
             if "error" in each:
                 status = 404 if "not_found" in type_of(each) else 503
@@ -107,7 +109,7 @@ class Reader:
                 extras["_score"] = each["_score"]
             if highlighted:
                 extras["highlights"] = each.get("highlight", {})
-            made.append(Hit(each["_source"], extras, _version(each)))
+            made.append(Hit(self._layout.document(each["_source"]), extras, _version(each)))
         return made
 
     async def _all(
@@ -165,6 +167,13 @@ class Reader:
             return bool(await self.count(selection))
         body = {**self.requests.matching(selection), "size": 0, "track_total_hits": 1}
         return bool((await self._index.search(body))["hits"]["total"]["value"])
+
+
+def _as_parameters(source: Any) -> dict[str, str]:
+    """The ``_source`` of a body in the words of a URL."""
+    if isinstance(source, bool):
+        return {} if source else {"_source": "false"}
+    return {f"_source_{name}": ",".join(keys) for name, keys in source.items()}
 
 
 def _version(hit: Any) -> list[int]:

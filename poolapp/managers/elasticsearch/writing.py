@@ -27,9 +27,9 @@ from poolapp.managers.elasticsearch.asking import (
 from poolapp.managers.elasticsearch.layout import Layout
 from poolapp.managers.elasticsearch.requests import Requests, id_of
 
-LARGEST_REQUEST: Final = 10 * 1024 * 1024
-"""Bytes of one request, about: the server's ``http.max_content_length`` is 100 MB, and its
-documentation finds that more than some tens of megabytes never pay."""
+LARGEST_REQUEST: Final = 1024 * 1024
+"""Bytes of one request, unless a single document is larger: what aiohttp writes at once without
+holding up the loop. The server's own limit is 100 MB."""
 
 LONGEST_ID: Final = 512
 """Bytes."""
@@ -37,7 +37,7 @@ LONGEST_ID: Final = 512
 TOLD: Final = "items.*.status,items.*.error,items.*._seq_no,items.*._primary_term"
 """What is wanted of the answer to a bulk request, which would else be longer than that."""
 
-PUT_ALL: Final = "ctx._source.putAll(params.values)"
+PUT_ALL: Final = "ctx._source.putAll(params.fields)"
 
 BY_QUERY_TIMEOUT: Final = 600.0
 """Seconds that an update or a deletion of all that is selected may take."""
@@ -122,7 +122,7 @@ class Writer:
     @staticmethod
     def _script(source: Mapping[str, Any]) -> dict[str, Any]:
         # Always the same text, which the server compiles once.
-        return {"lang": "painless", "source": PUT_ALL, "params": {"values": source}}
+        return {"lang": "painless", "source": PUT_ALL, "params": {"fields": source}}
 
     async def _send(
         self,

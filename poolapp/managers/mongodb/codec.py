@@ -70,19 +70,26 @@ class Codec:
         """A whole document; ValueError and TypeError for what can't be held."""
         made = {ID: None, **document}
         pk = made.pop(self.pk)
-        for key, convert in self._encoders.items():
+        for key, convert in self._converted:
             if made.get(key) is not None:
                 made[key] = convert(made[key])
-        microseconds = {
-            key: rest
-            for key in self._split
-            if made.get(key) is not None and (rest := made[key].microsecond % 1000)
-        }
+        microseconds = {}
+        for key in self._split:
+            moment = made.get(key)
+            if moment is not None and (rest := moment.microsecond % 1000):
+                microseconds[key] = rest
         made[ID] = self.encode_pk(pk)
         if microseconds:
             made[MICROSECONDS] = microseconds
         made[VERSION] = new_version()
         return made
+
+    def widen(self, dumped: dict[str, Any]) -> None:
+        """Take care of the integers of a dumped document that are beyond 64 bits, which are not
+        looked for until one has been in the way."""
+        for key in self._integers:
+            if dumped.get(key) is not None:
+                dumped[key] = _dump_integer(dumped[key])
 
     def changes(self, document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """The update that sets these keys."""
@@ -100,18 +107,15 @@ class Codec:
 
     def load(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """The document of a whole one, or of a projection."""
-        microseconds = found.get(MICROSECONDS) or {}
-        made = {}
-        for key, value in found.items():
-            if key == ID:
-                made[self.pk] = self.decode(self._schema.pk, value)
-            elif key in (MICROSECONDS, VERSION):
-                continue
-            elif value is not None and key in self._decoders:
-                made[key] = self._decoders[key](value)
-            else:
-                made[key] = value
-        for key, rest in microseconds.items():
+        made = dict(found)
+        made.pop(VERSION, None)
+        microseconds = made.pop(MICROSECONDS, None)
+        if ID in made:
+            made[self.pk] = made.pop(ID)
+        for key, decode in self._decoders.items():
+            if made.get(key) is not None:
+                made[key] = decode(made[key])
+        for key, rest in (microseconds or {}).items():
             if made.get(key) is not None:
                 made[key] += rest * MICROSECOND
         return made
@@ -141,6 +145,15 @@ class Codec:
         return frozenset(
             self._schema.key(each) for each in self._schema.fields if self.is_split(each)
         )
+
+    @cached_property
+    def _integers(self) -> frozenset[str]:
+        return frozenset(key for key, encode in self._encoders.items() if encode is _dump_integer)
+
+    @cached_property
+    def _converted(self) -> list[tuple[str, Convert]]:
+        """What a document is converted by at once."""
+        return [each for each in self._encoders.items() if each[0] not in self._integers]
 
     @cached_property
     def _encoders(self) -> dict[str, Convert]:
@@ -229,6 +242,8 @@ def _load_integer(value: Any) -> int:
 def _dump_decimal(value: Decimal) -> Any:
     from bson import Decimal128
 
+    if not value.is_finite():
+        raise ValueError(f"{value} is no number that can be held")
     try:
         return Decimal128(value)
     except ArithmeticError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -29,6 +30,7 @@ class NativeForm(Form):
             Kind.INTEGER: int,
             Kind.BIG_INTEGER: int,
             Kind.FLOAT: float,
+            Kind.DECIMAL: Decimal,
             Kind.UUID: uuid.UUID,
         }
     )
@@ -78,8 +80,10 @@ def _naive(value: datetime) -> datetime:
             if timezone.is_aware(value):
                 value = timezone.make_naive(value, timezone.get_default_timezone())
             return value
-        if timezone.is_naive(value):
-            value = timezone.make_aware(value, timezone.get_default_timezone())
-        return value.astimezone(UTC).replace(tzinfo=None)
+        if value.tzinfo is not UTC:
+            if timezone.is_naive(value):
+                value = timezone.make_aware(value, timezone.get_default_timezone())
+            value = value.astimezone(UTC)
+        return value.replace(tzinfo=None)
     except OverflowError as error:
         raise ValueError(f"{value!r} is beyond the years 1 to 9999 in UTC") from error

@@ -83,26 +83,30 @@ class Batch:
 
     def _request(self, index: int, operation: Operation) -> Any:
         driver = self._driver
+        if operation.action in ("create", "index"):
+            return self._whole(index, operation)
+        which = self._which(index, operation)
         if operation.action == "delete":
-            return driver.DeleteOne(self._which(index, operation))
-        if operation.action == "update":
-            changes = self._codec.changes(operation.document)
-            self._versions[index] = changes["$set"][VERSION]
-            self._encoded(changes)
-            return driver.UpdateOne(self._which(index, operation), changes)
+            return driver.DeleteOne(which)
+        changes = self._codec.changes(operation.document)
+        self._versions[index] = changes["$set"][VERSION]
+        self._encoded(changes)
+        return driver.UpdateOne(which, changes)
+
+    def _whole(self, index: int, operation: Operation) -> Any:
+        driver = self._driver
         document = self._codec.dump(operation.document)
         self._versions[index] = document[VERSION]
         self._ids[index] = document[ID]
         if operation.action == "index":
-            upsert = not operation.checked
-            return driver.ReplaceOne(
-                self._which(index, operation), self._encoded(document), upsert=upsert
-            )
-        if self._keep:
-            self._encoded(document)
-            which = {ID: {"$eq": document.pop(ID)}}
-            return driver.UpdateOne(which, {"$setOnInsert": document}, upsert=True)
-        return driver.InsertOne(self._encoded(document))
+            which = self._which(index, operation)
+            return driver.ReplaceOne(which, self._encoded(document), upsert=not operation.checked)
+        if not self._keep:
+            return driver.InsertOne(self._encoded(document))
+        self._encoded(document)
+        return driver.UpdateOne(
+            {ID: {"$eq": document.pop(ID)}}, {"$setOnInsert": document}, upsert=True
+        )
 
     def _which(self, index: int, operation: Operation) -> dict[str, Any]:
         pk = self._ids[index] = self._codec.encode_pk(operation.pk)
@@ -114,7 +118,7 @@ class Batch:
     def _encoded(self, document: dict[str, Any]) -> Any:
         """The document as bytes, so that one that can't be encoded fails alone."""
         try:
-            data = self._bson.encode(document, codec_options=self._codec_options)
+            data = self._bson_of(document)
         except self._bson.errors.BSONError as error:
             raise Rejected(f"{self._what}: {error}") from error
         if len(data) > LARGEST_DOCUMENT:
@@ -123,6 +127,13 @@ class Batch:
                 f"{LARGEST_DOCUMENT:,}"
             )
         return self._raw(data)
+
+    def _bson_of(self, document: dict[str, Any]) -> bytes:
+        try:
+            return self._bson.encode(document, codec_options=self._codec_options)
+        except OverflowError:
+            self._codec.widen(document)
+            return self._bson.encode(document, codec_options=self._codec_options)
 
     # -- outcomes ------------------------------------------------------------------------------
 

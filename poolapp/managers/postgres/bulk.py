@@ -12,7 +12,14 @@ from django.db import NotSupportedError, connections, transaction
 from django.db.models import AutoField, Field, Model
 from django.db.models.expressions import DatabaseDefault
 
-from poolapp.managers.postgres.records import NotCopyable, prepared, returned_name
+from poolapp.managers.postgres.records import (
+    Column,
+    NotCopyable,
+    columns_of,
+    prepared,
+    records,
+    returned_name,
+)
 
 T = TypeVar("T")
 
@@ -84,22 +91,21 @@ class _Group:
             )
 
     def _insert(self, connection: Any, instances: Sequence[Model]) -> None:
-        columns = prepared(instances, self.fields, connection)
-        if not columns:
-            raise NotCopyable("there is nothing to write but defaults")
-        quote = connection.ops.quote_name
-        table = quote(instances[0]._meta.db_table)
-        names = [quote(column.field.column) for column, _ in columns]
-        values = [each for _, each in columns]
+        columns = columns_of(self.fields, connection)
+        driver, table = connection.connection, _quoted(instances[0]._meta.db_table, connection)
+        if not self.told:
+            taken, rows = records(instances, columns, connection)
+            with connection.wrap_database_errors:
+                driver.copy_records(table, _names(taken, connection), rows)
+            return
+        found = prepared(instances, columns, connection)
+        taken = [column for column, _ in found]
+        types = [column.element for column in taken]
+        returned = [returned_name(field, connection) for field in self.told]
+        values = [each for _, each in found]
         with connection.wrap_database_errors:
-            if not self.told:
-                records = zip(*values, strict=True)
-                connection.connection.copy_records(table, names, records)
-                return
-            types = [column.element for column, _ in columns]
-            returned = [returned_name(field, connection) for field in self.told]
-            self.answers += connection.connection.insert_records(
-                table, names, types, values, returned
+            self.answers += driver.insert_records(
+                table, _names(taken, connection), types, values, returned
             )
 
     def mark(self, database: str) -> None:
@@ -113,6 +119,16 @@ class _Group:
                 state = each._state
                 state.adding = False
                 state.db = database
+
+
+def _names(columns: Sequence[Column], connection: Any) -> list[str]:
+    if not columns:
+        raise NotCopyable("there is nothing to write but defaults")
+    return [_quoted(str(each.field.column), connection) for each in columns]
+
+
+def _quoted(name: str, connection: Any) -> str:
+    return str(connection.ops.quote_name(name))
 
 
 def _is_one_table(model: type[Model], instances: Sequence[Model]) -> bool:

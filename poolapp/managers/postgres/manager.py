@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from django.core.checks import CheckMessage
+from django.core.checks import Warning as CheckWarning
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models, router
 from django.db.models import prefetch_related_objects
 from django.db.models.query import QuerySet
+from django.utils.connection import ConnectionDoesNotExist
 
+from poolapp.databases import pool_for
 from poolapp.managers.postgres.going import natively
 from poolapp.managers.postgres.instances import read, written
 from poolapp.managers.postgres.queryset import M_co, PostgresQuerySet, native_class
 
 if TYPE_CHECKING:
+    from poolapp.managers.postgres.raw import PostgresRawQuerySet
+
     _Manager = models.Manager
 else:
     _Manager = models.Manager.from_queryset(PostgresQuerySet)
@@ -25,6 +32,24 @@ class PostgresManager(_Manager[M_co]):
     The database is the one that Django's routers or ``using()`` name; the pool is that of POOLS
     with this ``DATABASE``.
     """
+
+    if TYPE_CHECKING:
+        # Made at run time, of the methods of the QuerySet.
+
+        def get_queryset(self) -> PostgresQuerySet[M_co]: ...
+        def all(self) -> PostgresQuerySet[M_co]: ...
+        def none(self) -> PostgresQuerySet[M_co]: ...
+        def using(self, alias: str | None) -> PostgresQuerySet[M_co]: ...
+        def filter(self, *args: Any, **kwargs: Any) -> PostgresQuerySet[M_co]: ...
+        def exclude(self, *args: Any, **kwargs: Any) -> PostgresQuerySet[M_co]: ...
+        def order_by(self, *field_names: Any) -> PostgresQuerySet[M_co]: ...
+        def raw(self, *args: Any, **kwargs: Any) -> PostgresRawQuerySet: ...
+        def abulk_create(
+            self, objs: Iterable[M_co] | AsyncIterable[M_co], *args: Any, **named: Any
+        ) -> Coroutine[Any, Any, list[M_co]]: ...
+        def acopy(
+            self, objs: Iterable[M_co] | AsyncIterable[M_co], batch_size: int = ...
+        ) -> Coroutine[Any, Any, int]: ...
 
     @classmethod
     def from_queryset(
@@ -45,6 +70,16 @@ class PostgresManager(_Manager[M_co]):
             for name in _RELATED:
                 if f"a{name}" in vars(cls):
                     setattr(cls, f"a{name}", _related(name))
+
+    def check(self, **options: Any) -> list[CheckMessage]:
+        """A warning when no pool leads to the model's database: of Django's system checks."""
+        try:
+            pool_for(self.db)
+        except (ConnectionDoesNotExist, ImproperlyConfigured) as error:
+            name = f"{type(self).__name__} {self}"
+            text, hint = f"{name} can't be used: {error}.", "Add the pool, or use another manager."
+            return [CheckWarning(text, hint=hint, obj=self.model, id="poolapp.W009")]
+        return []
 
     # -- instances -----------------------------------------------------------------------------
 

@@ -13,9 +13,9 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import lru_cache, partial
-from types import FrameType
 from typing import Any, Final
 
+import django.db.models
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet, FieldDoesNotExist
 from django.core.signals import setting_changed
@@ -23,8 +23,11 @@ from django.db.models import Field, Model, fields
 from django.db.models.query import ModelIterable
 from django.db.models.sql.query import Query
 
-from poolapp.core.registry import pools
-from poolapp.managers.postgres.going import run
+from poolapp.core.lease import Site
+from poolapp.managers.postgres.going import pool_of, run
+
+FETCH_MODE = getattr(django.db.models, "FETCH_ONE", None)
+"""Of fields that were left out: the usual one. Others came with Django 6.1."""
 
 MOST = 1000
 """Plans that are kept; the one that was not used for the longest is dropped."""
@@ -81,10 +84,9 @@ class Plan:
             for bounds, value in zip(self._bounds, values, strict=True)
         )
 
-    async def fetch(self, database: str, values: tuple[Any, ...], site: FrameType) -> list[Any]:
+    async def fetch(self, database: str, values: tuple[Any, ...], site: Site) -> list[Any]:
         """The instances."""
-        pool: Any = pools[database]
-        rows = await pool.select(self._sql, values, self._timezone, site)
+        rows = await pool_of(database).select(self._sql, values, self._timezone, site)
         return list(self._make(rows)) if rows else []
 
 
@@ -100,6 +102,7 @@ def key_of(queryset: Any, named: Mapping[str, Any]) -> Key | None:
         or queryset._known_related_objects
         or queryset._prefetch_related_lookups
         or queryset._deferred_filter is not None
+        or getattr(queryset, "_fetch_mode", FETCH_MODE) is not FETCH_MODE
         or settings.DEBUG  # which has the statements logged
     ):
         return None
@@ -109,9 +112,9 @@ def key_of(queryset: Any, named: Mapping[str, Any]) -> Key | None:
         if type(named[name]) is not _wanted(model, name):
             return None
     for name, value in query.__dict__.items():
-        if name not in _CHOSEN and name not in _OF_NO_MATTER and value:
-            if value is not getattr(Query, name, None):
-                return None
+        is_said = name not in _CHOSEN and name not in _OF_NO_MATTER
+        if is_said and value and value is not getattr(Query, name, None):
+            return None
     deferred, is_deferred = query.deferred_loading
     return model, names, _frozen(query.select_related), frozenset(deferred), is_deferred
 
@@ -123,7 +126,7 @@ def _wanted(model: type[Model], name: str) -> type | None:
         field = model._meta.pk if name == "pk" else model._meta.get_field(name)
     except FieldDoesNotExist:
         return None
-    return _VALUES.get(type(field))
+    return _VALUES.get(type(field))  # type: ignore[arg-type]
 
 
 def _frozen(value: Any) -> Any:
@@ -133,7 +136,7 @@ def _frozen(value: Any) -> Any:
     return value
 
 
-async def get(queryset: Any, key: Key, named: Mapping[str, Any], site: FrameType) -> Any:
+async def get(queryset: Any, key: Key, named: Mapping[str, Any], site: Site) -> Any:
     """What ``queryset.get(**named)`` returns, or raises."""
     database = queryset.db
     key = (database, *key)

@@ -12,6 +12,7 @@ from django.db.models import Model
 from django.db.models.query import REPR_OUTPUT_SIZE, QuerySet
 
 from poolapp.core.lease import Site
+from poolapp.managers.postgres import plans
 from poolapp.managers.postgres.bulk import BATCH, batches, insert
 from poolapp.managers.postgres.going import (
     chunks,
@@ -69,6 +70,12 @@ class PostgresQuerySet(QuerySet[M_co, Row_co]):
             await run(site, lambda: self.db, self._fetch_all)
         for each in self._result_cache or ():
             yield each
+
+    def aget(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Row_co]:
+        key = plans.key_of(self, kwargs) if kwargs and not args and _is_usual(type(self)) else None
+        if key is None:
+            return natively(lambda: self.db, self.get, *args, **kwargs)
+        return plans.get(self, key, kwargs, users_line())
 
     def __contains__(self, row: object) -> bool:
         if not (is_native() or is_complete(self)):
@@ -182,6 +189,13 @@ class PostgresQuerySet(QuerySet[M_co, Row_co]):
 _ON_CONFLICT = ("ignore_conflicts", "update_conflicts", "unique_fields", "update_fields")
 
 
+@cache
+def _is_usual(kind: type[QuerySet[Any]]) -> bool:
+    """Whether nobody has changed what ``get()`` does."""
+    usual = {"get": PostgresQuerySet, "filter": QuerySet, "order_by": QuerySet, "_chain": QuerySet}
+    return all(getattr(kind, name) is getattr(base, name) for name, base in usual.items())
+
+
 def _fetches(key: object) -> bool:
     """Whether indexing with it needs the rows: not so ``[3:9]``, nor what is refused anyway."""
     return (isinstance(key, int) and key >= 0) or (
@@ -202,6 +216,8 @@ def native_class(kind: type[QuerySet[Any]]) -> type[PostgresQuerySet[Any]]:
     ``super()`` leads to the native ones."""
     if issubclass(kind, PostgresQuerySet):
         return kind
+    if issubclass(PostgresQuerySet, kind):
+        return PostgresQuerySet
     return type(
         f"Postgres{kind.__name__}",
         (kind, PostgresQuerySet),
@@ -252,7 +268,8 @@ def _complete() -> None:
             unless=is_cached if name in ("contains", "count", "exists") else None,
         )
         setattr(PostgresQuerySet, name, refused)
-        setattr(PostgresQuerySet, f"a{name}", _asynchronous(name, writes=name in WRITES))
+        if f"a{name}" not in vars(PostgresQuerySet):
+            setattr(PostgresQuerySet, f"a{name}", _asynchronous(name, writes=name in WRITES))
     for name, (what, instead) in ROWS.items():
         setattr(PostgresQuerySet, name, refusing(QuerySet, name, what, instead, unless=is_complete))
     PostgresQuerySet.iterator = refusing(  # type: ignore[method-assign]

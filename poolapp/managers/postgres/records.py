@@ -8,9 +8,10 @@ import datetime
 import ipaddress
 import json
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from inspect import getattr_static
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -47,6 +48,9 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "varchar": (str,),
 }
 """Type of a column, without its length -> what is sent for it in binary."""
+
+_EDGES: Final = frozenset({datetime.MINYEAR, datetime.MAXYEAR})
+"""Years with a day, and a moment, that asyncpg takes for infinity."""
 
 _DJANGOS: Final = ("django.db.models.fields", "django.contrib.postgres.fields")
 _PREPARES: Final = ("get_db_prep_save", "get_db_prep_value", "get_prep_value", "to_python")
@@ -98,6 +102,12 @@ class Column:
         )
 
     @property
+    def is_simple(self) -> bool:
+        """Whether neither a class of the user's nor the database has a part in its values."""
+        stored = self.is_stored or self.is_moment
+        return self.is_plain and stored and not self.field.has_db_default()
+
+    @property
     def element(self) -> str:
         """The type of an array of its values, without the brackets. Raises NotCopyable."""
         if self.depth:
@@ -117,36 +127,33 @@ class Column:
             return [now] * len(rows)
         return [self.field.pre_save(each, True) for each in instances]
 
-    def prepared(self, values: Values, types: set[type], connection: Any) -> Values:
+    def prepare(self, values: Values, types: set[type], connection: Any) -> Values:
         """The values, which are of these types, as they are sent; the very same sequence where
         nothing is to be done.
 
         Raises NotCopyable.
         """
-        if (
-            self.is_plain
-            and types <= {_TYPES[self.kind][0], type(None)}
-            and self._are_as_sent(values)
-        ):
-            return values
+        if self.is_plain and types <= {_TYPES[self.kind][0], type(None)}:
+            there = [each for each in values if each is not None] if len(types) > 1 else values
+            if types == {type(None)} or self._are_as_sent(there):
+                return values
         for each in types:
             if hasattr(each, "resolve_expression"):
                 raise NotCopyable(f"{self.field.name} has an expression for a value")
-        prepare = self.field.get_db_prep_save
-        send = self._sending(connection)
-        return [
-            None if value is None else send(value)
-            for value in [prepare(value, connection=connection) for value in values]
-        ]
+        save, send = self.field.get_db_prep_save, self._sending(connection)
+        saved = [save(value, connection=connection) for value in values]
+        return [None if value is None else send(value) for value in saved]
 
     def _are_as_sent(self, values: Values) -> bool:
         """Whether the values, of the right type, are those that Django would send."""
         if self.kind == "numeric":
-            return all(value is None or value.is_finite() for value in values)
+            return all(map(Decimal.is_finite, values))
         if self.kind == "timestamp with time zone":
-            return None not in _zones(values)
+            return None not in _each("tzinfo", values) and _EDGES.isdisjoint(_each("year", values))
+        if self.kind == "date":
+            return _EDGES.isdisjoint(_each("year", values))
         if self.kind == "time":
-            return _zones(values) <= {None}
+            return _each("tzinfo", values) <= {None}
         return True
 
     def _sending(self, connection: Any) -> Callable[[Any], Any]:
@@ -160,7 +167,7 @@ class Column:
                 value = _with_zone(value, connection)
             elif not isinstance(value, kinds):
                 value = getattr(value, "obj", value)  # the driver's Binary
-            if not isinstance(value, kinds):
+            if not isinstance(value, kinds) or getattr(value, "year", None) in _EDGES:
                 raise NotCopyable(f"{self.field.name} has a {type(value).__name__} for a value")
             return value
 
@@ -170,8 +177,8 @@ class Column:
         return nested
 
 
-def _zones(values: Values) -> set[Any]:
-    return set(map(attrgetter("tzinfo"), filter(None, values)))
+def _each(attribute: str, values: Values) -> set[Any]:
+    return set(map(attrgetter(attribute), values))
 
 
 def _for_each(send: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -213,26 +220,52 @@ def _reads_plainly(field: Any) -> bool:
     return type(attribute) in (DeferredAttribute, ForeignKeyDeferredAttribute)
 
 
+def columns_of(fields: Iterable[Field[Any, Any]], connection: Any) -> list[Column]:
+    """Raises NotCopyable."""
+    return [Column.of(field, connection) for field in fields]
+
+
 def prepared(
-    instances: Sequence[Model], fields: Iterable[Field[Any, Any]], connection: Any
+    instances: Sequence[Model], columns: Iterable[Column], connection: Any
 ) -> list[tuple[Column, Values]]:
-    """The instances' values, prepared as Django would: but for the fields whose values are all the
-    database's own default.
+    """The instances' values, prepared as Django would: but for the columns whose values are all
+    the database's own default.
 
     Raises NotCopyable, and what the preparation of a value raises.
     """
     rows = [each.__dict__ for each in instances]
     found = []
-    for field in fields:
-        column = Column.of(field, connection)
+    for column in columns:
         try:
             values = column.read(instances, rows)
         except KeyError:
-            raise NotCopyable(f"{field.name} was not loaded") from None
+            raise NotCopyable(f"{column.field.name} was not loaded") from None
         types = set(map(type, values))
         if types != {DatabaseDefault}:
-            found.append((column, column.prepared(values, types, connection)))
+            found.append((column, column.prepare(values, types, connection)))
     return found
+
+
+def records(
+    instances: Sequence[Model], columns: Sequence[Column], connection: Any
+) -> tuple[Sequence[Column], Iterable[tuple[Any, ...]]]:
+    """The same, record by record.
+
+    Where no code but Django's own has a part in it, they are prepared while they are sent: the
+    server is busy with the first ones already. What that finds unfit it raises then.
+    """
+    if all(each.is_simple for each in columns):
+        return columns, chain.from_iterable(
+            zip(*(values for _, values in prepared(part, columns, connection)), strict=True)
+            for part in _slices(instances)
+        )
+    found = prepared(instances, columns, connection)
+    return [column for column, _ in found], zip(*(values for _, values in found), strict=True)
+
+
+def _slices(instances: Sequence[Model], size: int = 1000) -> Iterator[Sequence[Model]]:
+    for start in range(0, len(instances), size):
+        yield instances[start : start + size]
 
 
 def returned_name(field: Field[Any, Any], connection: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import random
 import secrets
@@ -57,7 +58,7 @@ async def join(
     loop = asyncio.get_running_loop()
     key = loop, store.id, str(pk)
     flight = _flights.get(key)
-    if flight is None:
+    if flight is None or flight.task.done():
         task = loop.create_task(_make(store, pk, patience, read, make, write))
         flight = _flights[key] = _Flight(task)
         task.add_done_callback(lambda done: _landed(key, done))
@@ -83,7 +84,7 @@ def _landed(key: Any, task: asyncio.Task[Any]) -> None:
 
 def _copy(store: RedisStore, document: dict[str, Any], version: Any) -> Any:
     """An instance of one's own: those who waited together may change theirs."""
-    instance = store.schema.from_document(document)
+    instance = store.schema.from_document(copy.deepcopy(document))
     remember(instance, store, version)
     return instance
 

@@ -35,10 +35,10 @@ class RedisManager(DocumentManager[M]):
         indexes: Sequence[str] = (),
     ) -> None:
         super().__init__(pool)
-        self.prefix = prefix
-        self.ttl = checked_ttl(ttl)
-        self.indexes = tuple(indexes)
+        self._prefix = prefix
+        self._ttl = checked_ttl(ttl)
+        self._indexes = tuple(indexes)
 
     def make_store(self, alias: str) -> RedisStore:
-        prefix = self.label() if self.prefix is None else self.prefix
-        return RedisStore(self.model, alias, prefix, self.ttl, self.indexes)
+        prefix = self.label() if self._prefix is None else self._prefix
+        return RedisStore(self.model, alias, prefix, self._ttl, self._indexes)

@@ -13,7 +13,8 @@ Keys of one manager, all of one hash tag:
 ======== ==================================================================================
 
 A document that expires, or is evicted, takes nothing along from the indexes: that is cleared by
-whoever comes next, in steps of ``STEP``, so that the server is never held up for long.
+whoever comes next, in steps of ``STEP``, so that the server is never held up for long. Where ``:t``
+is wrong (somebody else has set another time) the document's own time counts.
 """
 
 from __future__ import annotations
@@ -61,10 +62,13 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function purge(most)
   local gone = redis.call('ZRANGEBYSCORE', t, '-inf', '(' .. now, 'LIMIT', 0, most)
   for _, member in ipairs(gone) do
-    if redis.call('EXISTS', doc .. 'd:' .. pk_of(member)) == 0 then
+    local left = redis.call('PTTL', doc .. 'd:' .. pk_of(member))
+    if left == -2 then
       drop(member)
-    else
+    elseif left == -1 then
       redis.call('ZREM', t, member)
+    else
+      redis.call('ZADD', t, string.format('%.0f', now + left + 1), member)
     end
   end
   return #gone == most

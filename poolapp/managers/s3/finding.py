@@ -28,8 +28,11 @@ class Finder:
         self._bucket = bucket
         self._keys = keys
 
-    async def present(self, spans: Sequence[Span], size: int) -> AsyncGenerator[list[str], None]:
-        """The names in these spans that there are, in their order, in lists of ``size`` at most."""
+    async def present(
+        self, spans: Sequence[Span], size: int, listed: int | None = None
+    ) -> AsyncGenerator[list[str], None]:
+        """The names in these spans that there are, in their order, in lists of ``size`` at most;
+        ``listed`` are asked for at a time, unless all that a listing can tell."""
         for single, some in groupby(spans, is_point):
             if single:
                 names = [low[0] for low, _ in some]
@@ -39,11 +42,13 @@ class Finder:
                     yield [name for name, is_there in zip(chunk, there, strict=True) if is_there]
                 continue
             for span in some:
-                async with aclosing(self._listed(span, size)) as pages:
+                async with aclosing(self._listed(span, size, listed or LISTED)) as pages:
                     async for page in pages:
                         yield page
 
-    async def candidates(self, spans: Sequence[Span], size: int) -> AsyncGenerator[list[str], None]:
+    async def candidates(
+        self, spans: Sequence[Span], size: int, listed: int | None = None
+    ) -> AsyncGenerator[list[str], None]:
         """The same, but single names untried: whoever reads the objects will see."""
         for single, some in groupby(spans, is_point):
             if single:
@@ -51,7 +56,7 @@ class Finder:
                 for start in range(0, len(names), size):
                     yield names[start : start + size]
                 continue
-            async with aclosing(self.present(list(some), size)) as pages:
+            async with aclosing(self.present(list(some), size, listed)) as pages:
                 async for page in pages:
                     yield page
 
@@ -60,7 +65,7 @@ class Finder:
             there: bool = await self._pool.exists(self._keys.prefix + name, bucket=self._bucket)
         return there
 
-    async def _listed(self, span: Span, size: int) -> AsyncGenerator[list[str], None]:
+    async def _listed(self, span: Span, size: int, listed: int) -> AsyncGenerator[list[str], None]:
         (low, after), (high, _) = span
         shared = _shared(low, high)
         prefix = self._keys.prefix
@@ -71,7 +76,7 @@ class Finder:
             start = low if after else low[:-1] + chr(ord(low[-1]) - 1) + "~"
             where["StartAfter"] = prefix + start
         pages = self._pool.pages(
-            prefix + shared, bucket=self._bucket, page_size=min(size, LISTED), **where
+            prefix + shared, bucket=self._bucket, page_size=min(listed, LISTED), **where
         )
         with told(self._pool.alias):
             async with aclosing(pages):

@@ -28,21 +28,28 @@ async def prepare(store: S3Store) -> list[str]:
         made = await pool.create_bucket(store.bucket)
     sentences = [f"made the bucket {store.bucket or pool.backend.bucket!r}"] if made else []
     key = f"{store.keys.prefix}%{secrets.token_hex(8)}"
+    gone = f"{key}-gone"
+    conditions = (
+        ("If-None-Match", key, {"IfNoneMatch": "*"}),
+        ("If-Match", key, {"IfMatch": _OTHER}),
+        ("If-Match for what is gone", gone, {"IfMatch": _OTHER}),
+    )
     with told(store.alias):
         await pool.put(key, b"", bucket=store.bucket)
         try:
             ignored = [
-                header
-                for header, value in (("IfNoneMatch", "*"), ("IfMatch", _OTHER))
-                if not await _is_honoured(store, key, {header: value})
+                name
+                for name, where, condition in conditions
+                if not await _is_honoured(store, where, condition)
             ]
         finally:
             await pool.delete(key, bucket=store.bucket)
+            await pool.delete(gone, bucket=store.bucket)
     if ignored:
         raise NotSupportedError(
             f"the server of pool {store.alias!r} does not honour {' and '.join(ignored)} of a PUT, "
             "without which acreate() would overwrite and if_unchanged would lose updates; AWS, "
-            "MinIO, Cloudflare R2 and SeaweedFS do"
+            "Cloudflare R2, SeaweedFS 4 and today's MinIO and Ceph do"
         )
     return sentences
 
@@ -53,7 +60,9 @@ async def _is_honoured(store: S3Store, key: str, condition: dict[str, str]) -> b
         with told(store.alias):
             await pool.put(key, b"", bucket=store.bucket, **condition)
     except Refused as error:
-        if not error.is_changed and error.status != NOT_IMPLEMENTED:
+        if error.status == NOT_IMPLEMENTED:
+            return False
+        if not (error.is_changed or error.is_missing):
             raise
-        return error.is_changed
+        return True
     return False

@@ -1,2 +1,3 @@
-"""``DATABASES = {"default": {"ENGINE": "poolapp.testing.engine", ...}}``: Django's PostgreSQL engine
-whose statements run on a pool of asyncpg's connections, for synchronous code."""
+"""Django's PostgreSQL engine whose statements run on a pool of asyncpg's connections, for the
+synchronous code of tests: ``DATABASES = {"default": {"ENGINE": "poolapp.testing.engine", ...}}``.
+"""

@@ -131,7 +131,7 @@ def by_group() -> list[Any]:
         lambda rows: rows.annotate(half=Count("books") / 2.0, twice=Count("books") * 2),
         lambda rows: rows.annotate(total=Coalesce(Sum("books__pages"), Value(0)) + 1).order_by("total"),
         lambda rows: rows.annotate(best=Max("books__rating")).order_by(F("best").desc(nulls_last=True)),
-        lambda rows: rows.annotate(n=Count("books")).in_bulk(),
+        lambda rows: rows.annotate(n=Count("books")).order_by("pk").in_bulk(),
     ]  # fmt: skip
 
 

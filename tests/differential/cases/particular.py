@@ -45,7 +45,7 @@ def values_of_each_field() -> list[Any]:
     return [of(name) for name in FIELDS] + [
         lambda rows: rows.all(),
         lambda rows: rows.order_by("pk").values(),
-        lambda rows: rows.in_bulk(),
+        lambda rows: rows.order_by("pk").in_bulk(),
         lambda rows: rows.only("matrix", "store").order_by("pk"),
     ]
 

@@ -157,7 +157,7 @@ def children_of_tables() -> list[Any]:
         .annotate(n=Count("pk"))
         .order_by("pk"),
         lambda rows: rows.values("name", "pen_name", "person_ptr_id").order_by("pk"),
-        lambda rows: rows.in_bulk([1, 3, 99]),
+        lambda rows: rows.order_by("pk").in_bulk([1, 3, 99]),
         lambda rows: rows.dates("born", "year"),
         lambda rows: rows.filter(Q(books__pages__gt=100) & ~Q(books__pages__gt=150)).distinct().order_by("pk"),
     ]  # fmt: skip
@@ -206,8 +206,8 @@ def generic_relations() -> list[Any]:
 def keys_that_are_uuids() -> list[Any]:
     return [
         lambda rows: rows.order_by("pk"),
-        lambda rows: rows.in_bulk(),
-        lambda rows: rows.in_bulk(["new", "old"], field_name="label"),
+        lambda rows: rows.order_by("pk").in_bulk(),
+        lambda rows: rows.order_by("pk").in_bulk(["new", "old"], field_name="label"),
         lambda rows: rows.filter(books__isnull=True),
         lambda rows: rows.prefetch_related("books", "notes").order_by("pk"),
         lambda rows: rows.get(pk="00000000-0000-0000-0000-000000000001"),
@@ -228,7 +228,7 @@ def composite_keys() -> list[Any]:
         lambda rows: rows.values("pk", "printed").order_by("pk"),
         lambda rows: rows.values_list("pk", flat=True).order_by("pk"),
         lambda rows: rows.select_related("book").filter(book__title__contains="o").order_by("pk"),
-        lambda rows: rows.in_bulk([(2, 1), (3, 1)]),
+        lambda rows: rows.order_by("pk").in_bulk([(2, 1), (3, 1)]),
         lambda rows: rows.filter(pk__exact=(2, 2)).count(),
         lambda rows: rows.exclude(pk=(2, 1)).order_by("pk")[:4],
         lambda rows: rows.aggregate(n=Count("pk")),
@@ -327,6 +327,9 @@ def through_instances() -> list[Any]:
 
 @cases.failing(Book)
 def absent_relations() -> list[Any]:
+    def the_other_end(rows: Any) -> Any:
+        return rows.get(pk=1).cover
+
     return [
         lambda rows: rows.select_related("nothing").order_by("pk"),
         lambda rows: rows.prefetch_related("nothing").order_by("pk"),
@@ -335,7 +338,7 @@ def absent_relations() -> list[Any]:
         lambda rows: rows.filter(publisher="not a number"),
         lambda rows: rows.get(publisher__country="US"),
         lambda rows: rows.get(authors__name="Nobody"),
-        lambda rows: rows.get(pk=1).cover,
+        the_other_end,
         lambda rows: rows.prefetch_related(Prefetch("tags", Publisher.objects.all())).order_by("pk"),
         lambda rows: rows.earliest("publisher__nothing"),
     ]  # fmt: skip

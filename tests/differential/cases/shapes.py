@@ -59,7 +59,7 @@ def deferred() -> list[Any]:
         lambda rows: rows.select_related("publisher").only("publisher__country").order_by("pk"),
         lambda rows: rows.prefetch_related(Prefetch("tags", Tag.objects.only("label"))).only("title").order_by("pk"),
         lambda rows: rows.defer("publisher__name").select_related("publisher").order_by("pk")[:4],
-        lambda rows: rows.only("title").in_bulk([1, 2]),
+        lambda rows: rows.only("title").order_by("pk").in_bulk([1, 2]),
     ]  # fmt: skip
 
 
@@ -114,8 +114,8 @@ def slices_and_orders() -> list[Any]:
         lambda rows: rows.order_by("title").last(),
         lambda rows: rows.contains(Book(pk=3)),
         lambda rows: rows.contains(Book(pk=33)),
-        lambda rows: rows.in_bulk(),
-        lambda rows: rows.in_bulk([3, 1, 99]),
+        lambda rows: rows.order_by("pk").in_bulk(),
+        lambda rows: rows.order_by("pk").in_bulk([3, 1, 99]),
         lambda rows: rows.in_bulk(["3"]),
         lambda rows: rows.in_bulk([]),
         lambda rows: rows.get(title="A Loop"),
@@ -216,7 +216,7 @@ def many() -> list[Any]:
         lambda rows: rows.filter(pk__in=[str(n) for n in range(MANY)]).order_by("pk"),
         lambda rows: rows.exclude(pk__in=list(range(3, MANY))).order_by("pk"),
         lambda rows: rows.filter(title__in=[f"t{n}" for n in range(MANY)] + ["A Loop"]),
-        lambda rows: rows.in_bulk(range(MANY)),
+        lambda rows: rows.order_by("pk").in_bulk(range(MANY)),
         lambda rows: rows.filter(price__in=[Decimal(n) / 100 for n in range(10_000)]).order_by("pk"),
         lambda rows: rows.filter(Q(pk__in=range(MANY)) & Q(pages__in=range(MANY))).order_by("pk"),
         lambda rows: rows.filter(pk__in=[*range(100), None]).order_by("pk"),

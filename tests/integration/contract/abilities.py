@@ -1,5 +1,5 @@
-"""Each ability is a proof: it runs against every store, and has to succeed, or, where the store says
-that it cannot, to be refused with NotSupportedError."""
+"""Each ability is a proof: it runs against every store, and has to succeed, or, where the store
+says that it cannot, to be refused with NotSupportedError."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def library() -> list[Article]:
                 published=datetime(2024, 1, 1, 6, 0, 0, 0, UTC), day=date(2024, 1, 1),
                 is_public=False, token=_token(2), author_id=1, body="two",
                 data={"size": 2, "tags": ["y"], "deep": {"name": "Bob"}}),
-        article("c", title="Gamma", likes=10, rating=0.0, price=Decimal("100"),
+        article("c", title="Gamma", likes=10, rating=0.0, price=Decimal(100),
                 published=datetime(2024, 1, 1, 6, 0, 0, 1, UTC), day=date(2024, 2, 29),
                 is_public=True, token=_token(3), author_id=2, body="three",
                 data={"size": 10, "deep": {"name": "ann"}}),
-        article("d", title="gam_m%a*", likes=9, rating=1e10, price=Decimal("-1"),
+        article("d", title="gam_m%a*", likes=9, rating=1e10, price=Decimal(-1),
                 published=datetime(2024, 6, 1, 12, 0, tzinfo=UTC), day=date(2024, 6, 1),
                 is_public=True, token=_token(4), author_id=3, body="four", data={"size": None}),
         article("e", title="Straße", likes=2**31 - 1, rating=1e-10, price=Decimal("0.01"),

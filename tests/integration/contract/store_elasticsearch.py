@@ -13,6 +13,8 @@ UNDER_TEST = StoreUnderTest(
         refresh=True,
         long_text="keyword",
     ),
+    refuses=frozenset({"big_integer", "duration"}),
+    rounds=True,
     url=lambda url, place: with_composites(url),
     order=1,
 )

@@ -59,10 +59,7 @@ async def test_a_store_does_what_it_says_or_refuses(
     store: StoreUnderTest, ability: Ability, server_urls: dict[str, str]
 ) -> None:
     url = server_urls[store.service]
-    if ability.reads_only:
-        context = read_only(store, url)
-    else:
-        context = documents_of(store, url, place_of())
+    context = read_only(store, url) if ability.reads_only else documents_of(store, url, place_of())
     async with context as documents:
         if ability.name in store.cannot:
             with pytest.raises(NotSupportedError, match=store.name):

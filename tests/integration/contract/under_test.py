@@ -19,6 +19,7 @@ class StoreUnderTest:
     NotSupportedError: see ``abilities``. ``service`` is the name of its server (``server_urls``).
     ``everything(alias, place)`` makes that of Everything, where it differs; ``refuses`` are the
     fields of which the store refuses some of the extreme values of ``tests.stores.values``.
+    ``rounds`` says that the tests' own server, a stand-in, rounds numbers of many digits.
     ``url(server_url, place)`` may take a database or bucket of the test's own.
     """
 
@@ -29,6 +30,7 @@ class StoreUnderTest:
     cannot: frozenset[str] = frozenset()
     everything: Callable[[str, str], Any] | None = None
     refuses: frozenset[str] = frozenset()
+    rounds: bool = False
     url: Callable[[str, str], str] = lambda url, place: url
     options: Mapping[str, Any] = field(default_factory=dict)
     order: int = 0

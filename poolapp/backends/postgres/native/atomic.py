@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.db import transaction
@@ -39,7 +39,9 @@ class Atomic(AbstractAsyncContextManager[None]):
         self._entered: list[_Entry] = []
 
     async def __aenter__(self) -> None:
-        entry = _Entry(pools[self._alias], self._savepoint, self._durable, self._site)
+        entry = _Entry(
+            cast("PostgresPool", pools[self._alias]), self._savepoint, self._durable, self._site
+        )
         await entry.enter()
         self._entered.append(entry)
 

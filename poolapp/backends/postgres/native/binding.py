@@ -38,6 +38,9 @@ NATIVE = frozenset({
 Bound = tuple[str, Any]
 """The kind of a parameter, which is the name of its type or one of the above, and what is sent."""
 
+NO_NUL = "PostgreSQL text fields cannot contain NUL (0x00) bytes"
+"""What psycopg says of such a text."""
+
 
 def bind(value: Any, transformer: Any) -> Bound:
     """``transformer`` is psycopg's, for what has no kind of its own here."""
@@ -75,7 +78,7 @@ def _bind_decimal(value: Decimal) -> Bound:
 
 def _bind_text(value: str) -> Bound:
     if "\x00" in value:
-        raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+        raise psycopg.DataError(NO_NUL)
     return UNKNOWN, str.__str__(value)
 
 
@@ -140,7 +143,7 @@ _WHOLE = {int}
 
 
 def _array(texts: Iterable[str]) -> str:
-    return "{%s}" % ",".join(texts)
+    return "{" + ",".join(texts) + "}"
 
 
 def _quoted(text: str) -> str:

@@ -17,7 +17,7 @@ import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import psycopg
@@ -25,6 +25,7 @@ from asyncpg.protocol import protocol
 from django.db.backends.postgresql.psycopg_any import get_adapters_template
 from psycopg import postgres
 from psycopg.adapt import AdaptersMap, PyFormat, Transformer
+from psycopg.dbapi20 import BinaryTextDumper
 from psycopg.pq import Format
 from psycopg.types.datetime import TimestamptzBinaryLoader, TimestamptzLoader
 
@@ -69,6 +70,18 @@ class Adapters(AdaptersMap):
         self.version += self._dumpers[form].get(cls) is not before
 
 
+class _HexDumper(BinaryTextDumper):
+    """psycopg's own, where it has no connection, escapes bytes for a literal only: in an array it
+    would double each quote."""
+
+    def dump(self, obj: Any) -> bytes:
+        content = obj.obj if isinstance(obj, psycopg.Binary) else obj
+        return b"\\x" + bytes(content).hex().encode()
+
+    def quote(self, obj: Any) -> bytes:
+        return b" E'\\" + self.dump(obj) + b"'"
+
+
 class Context:
     """For psycopg's functions, where there is no connection of psycopg's."""
 
@@ -80,7 +93,10 @@ class Context:
 
 @lru_cache(maxsize=64)
 def _adapters(alias: str, name: str, host: str, port: str) -> Adapters:
-    return Adapters(get_adapters_template(True, datetime.UTC))
+    adapters = Adapters(get_adapters_template(True, datetime.UTC))
+    for kind in (bytes, bytearray, memoryview, psycopg.Binary):
+        adapters.register_dumper(kind, _HexDumper)
+    return adapters
 
 
 def adapters_of(alias: str, database: Mapping[str, Any]) -> Adapters:
@@ -89,19 +105,28 @@ def adapters_of(alias: str, database: Mapping[str, Any]) -> Adapters:
     return _adapters(alias, *(str(database.get(name)) for name in ("NAME", "HOST", "PORT")))
 
 
+_nobody = cast(Any, SimpleNamespace(database="", user="", password=None))
+
+
 class Codecs:
     """Those of one database, for one time zone of the session and one of Django."""
 
     def __init__(self, adapters: Adapters, session_zone: str, zone: Any) -> None:
         self.version = adapters.version
         own = AdaptersMap(adapters)
-        own.register_loader("timestamptz", _loader_in(_clock(session_zone), zone, TimestamptzLoader))
+        own.register_loader(
+            "timestamptz", _loader_in(_clock(session_zone), zone, TimestamptzLoader)
+        )
         own.register_loader(
             "timestamptz", _loader_in(_clock(session_zone), zone, TimestamptzBinaryLoader)
         )
-        self.transformer: Any = Transformer(Context(own))  # type: ignore[arg-type]
-        self._protocol = protocol.Protocol(  # type: ignore[call-arg]
-            ("poolapp", 0), None, SimpleNamespace(database="", user="", password=""), asyncpg.Record, None
+        self.transformer: Any = Transformer(Context(own))
+        self._protocol = protocol.Protocol(
+            ("poolapp", 0),
+            None,
+            SimpleNamespace(database="", user="", password=""),
+            asyncpg.Record,
+            None,
         )
         self._settings = self._protocol.get_settings()
         self._loads: dict[int, Convert] = {}
@@ -111,9 +136,7 @@ class Codecs:
 
     def state(self, name: str, text: str) -> Any:
         """A statement of asyncpg's that is yet to be prepared."""
-        return protocol.PreparedStatementState(  # type: ignore[attr-defined]
-            name, text, self._protocol, asyncpg.Record, False
-        )
+        return protocol.PreparedStatementState(name, text, self._protocol, asyncpg.Record, False)
 
     def fit(self, state: Any, literals: Iterable[int]) -> None:
         """Choose how the parameters and columns of a prepared statement are written.

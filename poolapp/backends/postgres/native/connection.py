@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 from django.db.transaction import TransactionManagementError
@@ -92,7 +92,7 @@ class Connection:
             lease.release(ConnectionAbortedError("left in a transaction"))
 
     async def _begin(self) -> Lease[Any]:
-        pool: PostgresPool = pools[self.alias]
+        pool = self._pool
         block = block_of(self.database.alias)  # refuses that of another task
         if block is not None:
             block.check_loop()
@@ -156,11 +156,11 @@ class Connection:
     def run(self, work: Callable[[Any], Awaitable[T]], statement: str = "") -> T:
         """Have it done on a connection of the pool. ``statement`` is what will be sent, whose text
         tells whether the session must be reset after it; none: that it need not."""
-        if self._autocommit and self.database.session.blocks and is_write(statement):
+        if self.database.session.blocks and is_write(statement):
             self._refuse_beside_a_block()
         return self.wait(self.perform(work, clean=not statement or is_clean(statement)))
 
-    def wait(self, awaitable: Any) -> Any:
+    def wait(self, awaitable: Awaitable[T]) -> T:
         try:
             return bridge.wait_for(awaitable)
         except Exception as error:
@@ -177,9 +177,7 @@ class Connection:
                 await self._refuse()
             if self._autocommit:
                 zone = self.database.session_zone
-                pool: PostgresPool = pools[self.alias]
-                result: T = await pool.perform(work, self._site, clean=clean, zone=zone)
-                return result
+                return await self._pool.perform(work, self._site, clean=clean, zone=zone)
             lease = await self._begin()
         lease.clean = lease.clean and clean
         try:
@@ -227,6 +225,10 @@ class Connection:
                 f"with which it would not be rolled back; write 'async with "
                 f'pools["{self.alias}"].atomic():\' around it'
             )
+
+    @property
+    def _pool(self) -> PostgresPool:
+        return cast("PostgresPool", pools[self.alias])
 
     @property
     def _site(self) -> Any:

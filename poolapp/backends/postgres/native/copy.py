@@ -47,8 +47,7 @@ class Copy:
         self._spool: Any = None
 
     def __enter__(self) -> Self:
-        # Closed by __exit__.
-        self._spool = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        self._spool = tempfile.SpooledTemporaryFile(_IN_MEMORY)
         if not self._writes:
             try:
                 self.cursor.copy_done(self._receive)

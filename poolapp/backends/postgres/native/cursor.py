@@ -160,8 +160,7 @@ class Cursor:
             raise psycopg.ProgrammingError("no result available")
         if state is None or not state._get_attributes():
             raise psycopg.ProgrammingError(
-                "the last operation didn't produce records "
-                f"(command status: {self._result.status})"
+                f"the last operation didn't produce records (command status: {self._result.status})"
             )
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:

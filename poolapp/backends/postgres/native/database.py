@@ -14,7 +14,8 @@ from django.db.utils import ConnectionHandler, ProgrammingError, load_backend
 from poolapp.backends.postgres.native.bridge import current_session
 from poolapp.backends.postgres.native.connection import Connection
 from poolapp.backends.postgres.native.hydration import swift_operations
-from poolapp.databases import not_postgres, vendor_of
+from poolapp.backends.postgres.native.operations import native_operations
+from poolapp.databases import not_postgres, vendor_of, zone_of
 
 if TYPE_CHECKING:
     from poolapp.backends.postgres.native.session import Session
@@ -40,7 +41,7 @@ def wrapper_class(engine: str) -> Any:
         session: Session
         pool_alias: str
         pool = None  # Django's own, of OPTIONS["pool"], which would never be used
-        ops_class = swift_operations(base.ops_class)
+        ops_class = swift_operations(native_operations(base.ops_class))
 
         def get_connection_params(self) -> dict[str, Any]:
             return {}  # the pool knows where to connect to
@@ -51,8 +52,7 @@ def wrapper_class(engine: str) -> Any:
 
         @property
         def session_zone(self) -> str:
-            """What the session's time zone must be; none where DATABASES says nothing of it."""
-            return (self.timezone_name or "") if self.alias in connections.settings else ""
+            return session_zone(self.alias)
 
         @property
         def _Isolation(self) -> Any:  # noqa: N802
@@ -116,6 +116,7 @@ class _Laid(threading.local):
 
 
 _laid = _Laid()
+
 
 class _Settings:
     """Those that a wrapper remembers."""
@@ -198,6 +199,12 @@ def settings_of(alias: str) -> dict[str, Any]:
     if alias not in known:
         return _unsaid(alias)
     return known[alias]
+
+
+def session_zone(alias: str) -> str:
+    """What a session's time zone must be; none where DATABASES says nothing of the database."""
+    known = connections.settings
+    return zone_of(known[alias]) if alias in known else ""
 
 
 @lru_cache

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import psycopg
 from django.db import OperationalError
+from psycopg.errors import get_base_exception
 from psycopg.pq import DiagnosticField
 
 from poolapp.core.exceptions import BackendUnavailable
@@ -23,7 +24,7 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, BackendUnavailable):
         return error if isinstance(error, OperationalError) else DatabaseUnavailable(str(error))
     if isinstance(error, asyncpg.PostgresError):
-        return _class_of(error)(_text_of(error), info=_diagnosis(error))  # type: ignore[arg-type]
+        return _class_of(error)(_text_of(error), info=_diagnosis(error))
     if isinstance(error, asyncpg.InterfaceError):
         kind = psycopg.DataError if isinstance(error, ValueError) else psycopg.InterfaceError
         return kind(str(error))
@@ -40,7 +41,7 @@ def _class_of(error: asyncpg.PostgresError) -> type[psycopg.Error]:
     try:
         return psycopg.errors.lookup(error.sqlstate or "")
     except KeyError:
-        return psycopg.DatabaseError
+        return get_base_exception(error.sqlstate or "")
 
 
 # -- what it says, as libpq puts it ----------------------------------------------------------------
@@ -61,9 +62,15 @@ def _lines(error: Any) -> Iterator[str]:
         ("detail", "DETAIL"), ("hint", "HINT"), ("internal_query", "QUERY"), ("context", "CONTEXT"),
     ):  # fmt: skip
         said = _said(error, name)
-        # That of a parameter names one of ours, which the user's statement does not have.
-        if said and not (name == "context" and said.startswith("unnamed portal parameter")):
+        if name == "context":
+            # It may name a parameter of ours, which the user's statement does not have.
+            lines = said.splitlines()
+            said = "\n".join(each for each in lines if not each.startswith(_OURS))
+        if said:
             yield f"{label}:  {said}"
+
+
+_OURS = "unnamed portal parameter $"
 
 
 def _said(error: Any, name: str) -> str:

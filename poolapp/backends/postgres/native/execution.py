@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,15 @@ import asyncpg
 from poolapp.backends.postgres.native.codecs import Codecs
 from poolapp.backends.postgres.native.commands import is_several, keyword
 from poolapp.backends.postgres.native.prepared import forget, prepared, schema_changed, settle
-from poolapp.backends.postgres.native.shape import Shape, bound, equal_ones, shape_of
-from poolapp.backends.postgres.native.statement import template
+from poolapp.backends.postgres.native.shape import (
+    Kinds,
+    Shape,
+    bound,
+    equal_ones,
+    shape_of,
+    sources,
+)
+from poolapp.backends.postgres.native.statement import Template, template
 
 _SIMPLE = frozenset({
     "abort", "alter", "analyze", "begin", "checkpoint", "close", "cluster", "comment", "commit",
@@ -24,8 +32,9 @@ _SIMPLE = frozenset({
 
 _CHANGES_SCHEMA = frozenset({"alter", "create", "discard", "do", "drop", "import", "reset", "set"})
 
-_GRUMBLES = "42"
-"""SQLSTATE class: what the server can have against a statement whose parameters it has to guess."""
+_GRUMBLES = ("42", "22")
+"""SQLSTATE classes: what the server can have against a statement whose parameters it has to guess,
+and against a literal, where it is to say so of the whole statement."""
 
 _UNEQUAL = frozenset({
     "42803",  # GROUP BY: it is not seen that two expressions are one
@@ -61,11 +70,11 @@ async def run_statement(
     values = found.in_order(params)
     if not values:
         return await _run_as_it_is(connection, found.texts[0], codecs, keep=True)
-    ready = await ready_statement(connection, sql, values, codecs, place)
+    ready = await _ready(connection, found, values, codecs, place)
     if ready is None:
-        written = with_literals(sql, values, codecs)
+        written = _written(found, values, codecs)
         return await _run_as_it_is(connection, written, codecs, keep=False)
-    state, sent = ready
+    state, sent, kinds = ready
     try:
         return await fetched(connection, state, sent)
     except asyncpg.InvalidCachedStatementError:
@@ -73,29 +82,33 @@ async def run_statement(
         forget(connection)
         if connection.is_in_transaction():
             raise
+    except asyncpg.DataError as error:
+        _blame(error, found, kinds, values, codecs)
+        raise
     return await run_statement(connection, sql, params, codecs, place)
 
 
-async def ready_statement(
-    connection: Any, sql: str, values: Sequence[Any], codecs: Codecs, place: object
-) -> tuple[Any, list[Any]] | None:
-    """The statement as it is prepared, and what is bound to it. None for one whose parameters have
-    to be written into it."""
-    found = template(sql)
+async def _ready(
+    connection: Any, found: Template, values: Sequence[Any], codecs: Codecs, place: object
+) -> tuple[Any, list[Any], Kinds] | None:
+    """The statement as it is prepared, what is bound to it, and of which kinds. None for one whose
+    parameters have to be written into it."""
     kinds, sent = bound(found, values, codecs.transformer)
+    whole = len(sent)
     shape = shape_of(place, found.texts, kinds)
     if shape.shares:
         shape, sent = _sharing(place, found.texts, kinds, sent)
     if shape.written:
         return None
     if shape.tried:
-        return await prepared(connection, codecs, shape.text, shape.literals), sent
+        state = await prepared(connection, codecs, shape.text, shape.literals)
+        return state, sent, () if len(sent) < whole else kinds
     state = await _try(connection, shape, codecs)
     if state is None and shape.shares:
         shape, sent = _sharing(place, found.texts, kinds, sent)
         state = await _try(connection, shape, codecs)
         shape.written = shape.written or state is None
-    return None if state is None else (state, sent)
+    return None if state is None else (state, sent, kinds)
 
 
 def _sharing(
@@ -137,13 +150,39 @@ def with_literals(sql: str, params: Any, codecs: Codecs) -> str:
     if params is None:
         return sql
     found = template(sql)
+    return _written(found, found.in_order(params), codecs)
 
-    def written(value: Any) -> str:
-        if value is None:
-            return "NULL"
-        return bytes(codecs.transformer.as_literal(value)).decode()
 
-    return found.filled(found.in_order(params), written)
+def _written(found: Template, values: Sequence[Any], codecs: Codecs) -> str:
+    return found.filled(values, lambda value: _literal(value, codecs))
+
+
+def _literal(value: Any, codecs: Codecs) -> str:
+    return "NULL" if value is None else bytes(codecs.transformer.as_literal(value)).decode()
+
+
+_NUMBERED = re.compile(r"unnamed portal parameter \$(\d+)")
+
+
+def _blame(
+    error: Any, found: Template, kinds: Kinds, values: Sequence[Any], codecs: Codecs
+) -> None:
+    """Have an error of a parameter's text point to where that stands in Django's statement: the
+    server knows of a number only."""
+    match = _NUMBERED.search(getattr(error, "context", None) or "")
+    if match is None or not kinds:  # equal parameters are one: nobody knows which it is
+        return
+    suspects = list(sources(found, kinds))[int(match[1]) - 1]
+    said = str(error.args[0])
+    guilty = next((each for each in suspects if f'"{values[each]}"' in said), suspects[0])
+    literals = [_literal(value, codecs) for value in values]
+    numbers = iter(range(len(values)))
+    marked = found.filled(
+        values, lambda _: "\0" if (at := next(numbers)) == guilty else literals[at]
+    )
+    literal = literals[guilty]
+    error.position = str(marked.index("\0") + 1 + len(literal) - len(literal.lstrip()))
+    error.query = marked.replace("\0", literal)
 
 
 async def _run_as_it_is(connection: Any, sql: str, codecs: Codecs, keep: bool) -> Result:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+import django.db.models
 from django.db.models import Model
 from django.db.models.base import ModelState
 from django.db.models.query import get_related_populators
@@ -25,12 +26,16 @@ class Swift:
         self._model = model
         self._new = model.__new__
 
-    def from_db(self, db: str, field_names: Iterable[str], values: Sequence[Any]) -> Model:
+    def from_db(
+        self, db: str, field_names: Iterable[str], values: Sequence[Any], **fetching: Any
+    ) -> Model:
         """What the model's own ``from_db`` returns."""
         made = self._new(self._model)
         state = ModelState()
         state.adding = False
         state.db = db
+        if fetching:  # from Django 6.1 on
+            state.__dict__.update(fetching)
         attributes = made.__dict__
         attributes["_state"] = state
         attributes.update(zip(field_names, values, strict=True))
@@ -81,6 +86,12 @@ def swiftly(klass_info: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_FETCHING = (
+    {"fetch_mode": django.db.models.FETCH_ONE} if hasattr(django.db.models, "FETCH_ONE") else {}
+)
+"""How fields that were left out are fetched later: from Django 6.1 on there are several ways."""
+
+
 class Maker:
     """Makes the instances of one compiled query, again and again."""
 
@@ -100,12 +111,14 @@ class Maker:
         if watched is not self._watched:  # somebody began, or ceased, to listen
             info = swiftly(compiler.klass_info)
             self._make = info["model"].from_db
-            self._populators = get_related_populators(info, compiler.select, compiler.using)
+            self._populators = get_related_populators(
+                info, compiler.select, compiler.using, *_FETCHING.values()
+            )
             self._watched = watched
         if self._converters:
             rows = compiler.apply_converters(rows, self._converters)
         for row in rows:
-            made: Model = self._make(compiler.using, self._names, row[self._columns])
+            made: Model = self._make(compiler.using, self._names, row[self._columns], **_FETCHING)
             for each in self._populators:
                 each.populate(row, made)
             yield made
@@ -126,6 +139,8 @@ def swift(compiler: Any) -> Any:
     """A class of compilers whose rows become instances swiftly."""
 
     class SwiftCompiler(compiler):  # type: ignore[misc]
+        klass_info: dict[str, Any] | None
+
         def maker(self) -> Maker:
             """For the rows of this query of a model, compiled before."""
             return Maker(self)

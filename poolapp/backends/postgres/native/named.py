@@ -113,7 +113,8 @@ class NamedCursor(Cursor):
         lease = self._lease
         if lease is None:
             return self.connection.run(work)
-        return self.connection.wait(self._on_own(lease, work))
+        done: T = self.connection.wait(self._on_own(lease, work))
+        return done
 
     async def _on_own(self, lease: Lease[Any], work: Callable[[Any], Awaitable[T]]) -> T:
         try:
@@ -155,4 +156,3 @@ class NamedCursor(Cursor):
         lease = getattr(self, "_lease", None)
         if lease is not None and lease.entry is not None:
             lease.release(ConnectionAbortedError("a cursor was left open"))
-

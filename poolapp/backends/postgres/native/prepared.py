@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from typing import Any
 
@@ -10,9 +9,13 @@ import asyncpg
 
 from poolapp.backends.postgres.native.codecs import Codecs
 
-_changes = itertools.count(1)
-_schema = 0
-"""Rises when this process changes a schema: what was prepared before may give other columns."""
+
+class _Schema:
+    """What this process has done to the schemas of its databases."""
+
+    changes = 0
+    """What was prepared before the last one may give other columns."""
+
 
 _unsettled: weakref.WeakSet[Any] = weakref.WeakSet()
 """Connections that have changed a schema in a transaction which may be rolled back. What they
@@ -21,8 +24,7 @@ prepare is not kept."""
 
 def schema_changed(connection: Any) -> None:
     """A statement on this connection may have changed what others give."""
-    global _schema
-    _schema = next(_changes)
+    _Schema.changes += 1
     if connection.is_in_transaction():
         _unsettled.add(connection)
 
@@ -40,7 +42,7 @@ async def prepared(
 
     Raises what the server has against it.
     """
-    key = (text, codecs, _schema)
+    key = (text, codecs, _Schema.changes)
     cache = connection._stmt_cache
     found = cache.get(key)
     if found is not None:
@@ -56,9 +58,7 @@ async def prepared(
     )
     name = connection._get_unique_id("stmt") if keep else ""
     state = codecs.state(name, text)
-    await connection._protocol.prepare(
-        name, text, None, state=state, record_class=asyncpg.Record
-    )
+    await connection._protocol.prepare(name, text, None, state=state, record_class=asyncpg.Record)
     codecs.fit(state, literals)
     if keep:
         cache.put(key, state)

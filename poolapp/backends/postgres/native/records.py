@@ -8,14 +8,16 @@ from typing import Any
 import asyncpg
 import psycopg
 
+from poolapp.backends.postgres.native.binding import NO_NUL
+
 
 async def copy_records(
     connection: Any, table: str, columns: Sequence[str], records: Iterable[Sequence[Any]]
 ) -> None:
     """Append the records to a table, all or none. The names are quoted already.
 
-    Raises psycopg's NotSupportedError when this table or these values can't be had by COPY, and
-    else what the server has against them.
+    Raises psycopg's NotSupportedError when this table or these values can't be had by COPY,
+    psycopg's DataError for a text with a NUL, and else what the server has against them.
     """
     names = ", ".join(columns)
     try:
@@ -27,6 +29,8 @@ async def copy_records(
         )
         statement = f"COPY {table} ({names}) FROM STDIN (FORMAT binary)"
         await connection._protocol.copy_in(statement, None, None, records, described, None)
+    except asyncpg.CharacterNotInRepertoireError as error:
+        raise psycopg.DataError(NO_NUL) from error
     except asyncpg.PostgresError as error:
         if error.sqlstate in _NO_COPY:
             raise psycopg.NotSupportedError(f"no COPY to {table}: {error}") from error
@@ -57,8 +61,8 @@ async def insert_records(
 ) -> list[tuple[Any, ...]]:
     """Insert records, given as one array for each column; the returned columns, in their order.
 
-    Raises psycopg's NotSupportedError for values that are not of these types, and else what the
-    server has against them.
+    Raises psycopg's NotSupportedError for values that are not of these types, its DataError for a
+    text with a NUL, and else what the server has against them.
     """
     given = ", ".join(f"${number}::{each}[]" for number, each in enumerate(types, start=1))
     query = (
@@ -73,6 +77,8 @@ async def insert_records(
 
     try:
         rows, _ = await connection._do_execute(query, run, None, ignore_custom_codec=True)
+    except asyncpg.CharacterNotInRepertoireError as error:
+        raise psycopg.DataError(NO_NUL) from error
     except _UNFIT as error:
         if connection.is_closed():
             raise

@@ -35,7 +35,7 @@ async def rows_of(
         return await run_statement(connection, sql, params, codecs, adapters)
 
     try:
-        result = await pool.perform(run, site)
+        result = await pool.perform(run, site, zone=database.session_zone(alias))
     except Exception as error:
         with _as_djangos:
             raise errors.translated(error) from error

@@ -106,9 +106,7 @@ def natively(
     return cross(pool, _natively, site, function, *args)
 
 
-async def _natively(
-    pool: PostgresPool, site: Site, function: Callable[..., T], *args: Any
-) -> T:
+async def _natively(pool: PostgresPool, site: Site, function: Callable[..., T], *args: Any) -> T:
     session = open_session(pool) or Session()
     return await session.run(pool, site, function, *args)
 

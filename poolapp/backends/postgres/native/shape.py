@@ -3,13 +3,20 @@ and what is known of it."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from poolapp.backends.postgres.native.binding import (
-    NATIVE, NULL, UNKNOWN, WRITTEN, Bound, bind, bind_list, placeholder,
+    NATIVE,
+    NULL,
+    WRITTEN,
+    Bound,
+    bind,
+    bind_list,
+    placeholder,
 )  # fmt: skip
 from poolapp.backends.postgres.native.statement import Template
 
@@ -68,9 +75,25 @@ def bound(found: Template, values: Sequence[Any], transformer: Any) -> tuple[Kin
     return tuple(kinds), sent
 
 
+def sources(found: Template, kinds: Kinds) -> Iterator[Sequence[int]]:
+    """For each parameter that is sent, the numbers of those of Django's that it stands for."""
+    at = 0
+    for count, kind in zip(found.counts, kinds, strict=True):
+        each = range(at, at + (count or 1))
+        at = each.stop
+        if isinstance(kind, tuple):
+            yield from ([number] for number, one in zip(each, kind, strict=True) if _is_sent(one))
+        elif _is_sent(kind):
+            yield each
+
+
+def _is_sent(kind: str) -> bool:
+    return kind != NULL and not kind.startswith(WRITTEN)
+
+
 def _take(sent: list[Any], each: Bound) -> str:
     kind, value = each
-    if kind != NULL and not kind.startswith(WRITTEN):
+    if _is_sent(kind):
         sent.append(value)
     return kind
 
@@ -120,7 +143,7 @@ def _has_positions(texts: tuple[str, ...]) -> bool:
     """Whether a parameter stands where a number would be that of a column."""
     return any(
         _POSITION.search(before) and _AFTER.match(after)
-        for before, after in zip(texts, texts[1:], strict=False)
+        for before, after in itertools.pairwise(texts)
     )
 
 
@@ -130,7 +153,7 @@ def equal_ones(kinds: Kinds, sent: Sequence[Any]) -> tuple[int, ...]:
         each
         for kind in kinds
         for each in (kind if isinstance(kind, tuple) else (kind,))
-        if each != NULL and not each.startswith(WRITTEN)
+        if _is_sent(each)
     ]
     seen: dict[tuple[str, str], int] = {}
     return tuple(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import psycopg
 
@@ -17,7 +17,7 @@ _NOT = re.compile(r"\bNOT$", re.IGNORECASE)
 _LONGEST_REMEMBERED = 20_000
 """Characters: longer statements are those of bulk inserts, seldom seen twice."""
 
-Slot = Literal["one", "list"]
+_PLAIN = (tuple, list)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Template:
 
     def in_order(self, params: Any) -> Sequence[Any]:
         """The parameters, one for each placeholder; raises what psycopg does for a mismatch."""
+        if self.names is None and type(params) in _PLAIN and len(params) == self.total:
+            return params  # type: ignore[no-any-return]
         if isinstance(params, Mapping):
             if self.total and self.names is None:
                 raise TypeError("positional placeholders (%s) require a sequence of parameters")

@@ -4,14 +4,16 @@ the chunks, with its cursor open."""
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from poolapp.backends.postgres.native.session import Session, cross, open_session
+from poolapp.core.exceptions import PoolError
 
 if TYPE_CHECKING:
-    from poolapp.core.lease import Site
     from poolapp.backends.postgres.pool import PostgresPool
+    from poolapp.core.lease import Site
 
 T = TypeVar("T")
 
@@ -58,7 +60,9 @@ class _Stream(Generic[T]):
         if session is None:
             return
         try:
-            await session.run(pool, self._site, self._close)
+            # A pool or a connection that is gone has no cursor left.
+            with suppress(PoolError):
+                await session.run(pool, self._site, self._close)
         finally:
             session.let_go()
 

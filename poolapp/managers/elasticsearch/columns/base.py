@@ -26,8 +26,8 @@ class Column:
     """One field. ``key`` is its name in the documents.
 
     What the server can't index as it is has *shadows*: more properties of the document, named
-    ``key__something``, which no field of Django's can be called. They are written beside the value
-    and never read.
+    ``key__something``, which no field of Django's can be called. They are written beside the value,
+    and not read where the value alone tells what it is.
     """
 
     lookups: ClassVar[frozenset[str]] = ORDERED
@@ -47,8 +47,22 @@ class Column:
         """Name -> mapping."""
         return {}
 
+    @property
+    def spreads(self) -> bool:
+        """Whether there is something to do before a value is sent."""
+        return bool(self.shadows())
+
     def spread(self, source: dict[str, Any]) -> None:
-        """Add the shadows to a document that has the key. Only called where there are any."""
+        """Add the shadows to a document that has the key. Raises ValueError for a value that the
+        index can't hold."""
+
+    @property
+    def read_along(self) -> str | None:
+        """The shadow without which the value can't be read back."""
+        return None
+
+    def gather(self, source: dict[str, Any]) -> None:
+        """Put the value together again. Only called where there is something to read along."""
 
     # -- finding -------------------------------------------------------------------------------
 
@@ -124,6 +138,9 @@ class Column:
     def total(self, value: float) -> Any:
         """A sum in document form."""
         return value
+
+    def mean(self, total: float, count: int) -> Any:
+        return total / count
 
 
 class BooleanColumn(Column):

@@ -11,10 +11,8 @@ from poolapp.managers.elasticsearch.columns.base import Column
 from poolapp.managers.elasticsearch.queries import (
     NOTHING,
     Query,
-    all_of,
     any_of,
     exists,
-    negation,
     one_of,
     ranging,
 )
@@ -25,10 +23,19 @@ SMALLEST: Final = -(2**63)
 
 
 class IntegerColumn(Column):
-    """A ``long``, of 64 bits: a document with a larger number is refused by the server, a look-up
-    with one is answered here."""
+    """A ``long``, of 64 bits: a document with a larger number is refused, a look-up with one is
+    answered here."""
 
     type = "long"
+
+    @property
+    def spreads(self) -> bool:
+        return kind_of(self.field) is not Kind.INTEGER
+
+    def spread(self, source: dict[str, Any]) -> None:
+        value = source[self.key]
+        if value is not None and not _fits(value):
+            raise ValueError(f"field {self.field.name!r} holds 64 bits, which {value} does not fit")
 
     def equal(self, value: Any) -> Query:
         return super().equal(value) if _fits(value) else NOTHING
@@ -59,8 +66,9 @@ def _fits(value: Any) -> bool:
 
 
 class FloatColumn(Column):
-    """A ``double``. The server has no NaN and no infinities; they are a shadow, by their rank among
-    the others, which are 0: as PostgreSQL has it, NaN equals itself and is above all."""
+    """A ``double``. The server has no NaN and no infinities: they are null there, and in a shadow
+    their rank among the others, which are 0. As PostgreSQL has it, NaN equals itself and is above
+    all."""
 
     type = "double"
     RANKS: Final = {"-Infinity": -1, "Infinity": 1, "NaN": 2}
@@ -69,16 +77,23 @@ class FloatColumn(Column):
     def rank(self) -> str:
         return f"{self.key}__rank"
 
-    def mapping(self) -> dict[str, Any]:
-        return {"type": "double", "ignore_malformed": True}
-
     def shadows(self) -> dict[str, dict[str, Any]]:
         return {self.rank: {"type": "byte"}}
 
     def spread(self, source: dict[str, Any]) -> None:
         # Null, and not left out: a partial update has to take back the one before.
-        value = source[self.key]
-        source[self.rank] = self.RANKS[value] if isinstance(value, str) else None
+        source[self.rank] = None
+        if isinstance(value := source[self.key], str):
+            source[self.key], source[self.rank] = None, self.RANKS[value]
+
+    @property
+    def read_along(self) -> str | None:
+        return self.rank
+
+    def gather(self, source: dict[str, Any]) -> None:
+        rank = source.pop(self.rank, None)
+        if rank is not None:
+            source[self.key] = self.name_of(rank)
 
     def present(self) -> Query:
         return any_of([exists(self.key), exists(self.rank)])
@@ -100,8 +115,7 @@ class FloatColumn(Column):
             return any_of([ranging(self.key, comparison, value), others])
         if (rank < 0) is not (comparison in ("gt", "gte")):
             return others
-        finite = all_of([exists(self.key), negation(exists(self.rank))])
-        return any_of([finite, others])
+        return any_of([exists(self.key), others])
 
     @property
     def number(self) -> str | None:
@@ -158,6 +172,9 @@ class DecimalColumn(Column):
         places = getattr(self.field, "decimal_places", None)
         decimal = Decimal(repr(value))
         return dump_decimal(decimal if places is None else round(decimal, places))
+
+    def mean(self, total: float, count: int) -> Any:
+        return Decimal(self.total(total)) / count
 
 
 class DurationColumn(IntegerColumn):
