@@ -239,7 +239,6 @@ def _models() -> tuple[Any, Any]:
         class Meta:
             app_label = "benchmarks"
             db_table = TABLE
-            default_manager_name = "objects"
 
     class BulkEntry(models.Model):
         title = models.CharField(max_length=100)

@@ -6,10 +6,14 @@ works under WSGI and in a worker as it does under ASGI, and the connections outl
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
+
+from django.db.models import Count, F, OuterRef, Subquery
+from django.db.models.functions import Lower
 
 from poolapp import pools
-from project.stores import postgres
+from project.models import Entry
+from project.stores import stored_in_postgres
 
 
 class Package(TypedDict):
@@ -18,21 +22,25 @@ class Package(TypedDict):
     entries: int
 
 
+@stored_in_postgres
 async def packages() -> list[Package]:
-    """Every package and every module outside of one, with the number of entries within it."""
-    async with postgres() as connection:
-        rows = await connection.fetch(
-            """
-            SELECT package.qualified_name AS name, package.summary, parts.entries
-            FROM project_entry AS package
-            JOIN (
-                SELECT split_part(module, '.', 1) AS name, count(*) AS entries
-                FROM project_entry GROUP BY 1
-            ) AS parts ON parts.name = package.qualified_name
-            ORDER BY lower(package.qualified_name)
-            """
-        )
-    return [Package(**row) for row in rows]
+    """Every package and every module outside of one, with the number of entries within it.
+
+    Raises StoreUnavailable.
+    """
+    found = with_parts(Entry.rows.filter(package=F("qualified_name")))
+    rows = found.order_by(Lower("qualified_name")).values("qualified_name", "summary", "parts")
+    return [
+        Package(name=row["qualified_name"], summary=row["summary"], entries=row["parts"])
+        async for row in rows
+    ]
+
+
+def with_parts(packages: Any) -> Any:
+    """The packages with ``parts``, the number of entries within each."""
+    within = Entry.rows.filter(package=OuterRef("qualified_name")).order_by()
+    counted = within.values("package").annotate(count=Count("pk")).values("count")
+    return packages.annotate(parts=Subquery(counted)).filter(parts__gt=0)
 
 
 def read_packages() -> list[Package]:

@@ -6,11 +6,15 @@ Without PostgreSQL there is no page; without any other store a part of it says s
 from __future__ import annotations
 
 import asyncio
+import copy
 import platform
 import re
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
+from django.db.models import BooleanField
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -18,14 +22,15 @@ from django.views.decorators.http import require_POST, require_safe
 
 from project.docstring import render_docstring, render_signature
 from project.kinds import PLURALS, Kind
+from project.models import Entry
 from project.pages import page
 from project.readers import NoteForm, add_note, count_reader, notes_of
 from project.search import suggest
 from project.sources import excerpt
-from project.stores import StoreUnavailable, or_none, postgres, search_engine
+from project.stores import StoreUnavailable, or_none, stored_in_postgres
 
 _QUALIFIED_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-_COLUMNS: Final = "qualified_name, name, module, kind, parent, signature, summary"
+_COLUMNS: Final = ("qualified_name", "name", "module", "kind", "parent", "signature", "summary")
 
 
 @require_safe
@@ -51,50 +56,69 @@ async def note(request: HttpRequest, qualified_name: str) -> HttpResponse:
     return HttpResponseRedirect(reverse("entry", args=(qualified_name,)) + "#notes")
 
 
+@stored_in_postgres
 async def _is_there(name: str) -> bool:
+    return (
+        bool(_QUALIFIED_NAME.fullmatch(name))
+        and await Entry.rows.filter(qualified_name=name).aexists()
+    )
+
+
+@stored_in_postgres
+async def _found(name: str) -> Entry | None:
+    # What is no name is in no table, and PostgreSQL would refuse some of it (a NUL) as text.
     if not _QUALIFIED_NAME.fullmatch(name):
-        return False
-    async with postgres() as connection:
-        question = "SELECT EXISTS (SELECT FROM project_entry WHERE qualified_name = $1)"
-        return bool(await connection.fetchval(question, name))
+        return None
+    try:
+        return await Entry.rows.defer("words", "names").aget(qualified_name=name)
+    except Entry.DoesNotExist:
+        return None
+
+
+@stored_in_postgres
+async def _home_of_alias(name: str) -> Entry | None:
+    if not _QUALIFIED_NAME.fullmatch(name):
+        return None
+    return await Entry.rows.filter(aliases__contains=[name]).only("qualified_name").afirst()
+
+
+@stored_in_postgres
+async def _relatives(entry: Entry) -> list[Entry]:
+    """Its members and its siblings."""
+    found = Entry.rows.filter(parent__in=[entry.qualified_name, entry.parent])
+    return [each async for each in found.only(*_COLUMNS).order_by(Lower("name"), "name")]
+
+
+@stored_in_postgres
+async def _offered(module: Entry) -> list[Entry]:
+    """What a module offers that is at home elsewhere, under the names that it has there."""
+    start = f"{module.qualified_name}."
+    offered = []
+    any_starts = RawSQL(
+        "EXISTS (SELECT FROM unnest(aliases) AS alias WHERE starts_with(alias, %s))",
+        [start],
+        BooleanField(),
+    )
+    async for each in Entry.rows.filter(any_starts).only(*_COLUMNS, "aliases"):
+        for alias in each.aliases:
+            name = alias.removeprefix(start)
+            if name != alias and "." not in name:
+                shown = copy.copy(each)
+                shown.name = name
+                offered.append(shown)
+    return offered
 
 
 async def _show(request: HttpRequest, name: str, form: NoteForm, status: int = 200) -> HttpResponse:
-    # What is no name is in no table, and PostgreSQL would refuse some of it (a NUL) as text.
-    if not _QUALIFIED_NAME.fullmatch(name):
-        return await _no_entry(request, name)
-    async with postgres() as connection:
-        found = await connection.fetchrow(
-            f"SELECT {_COLUMNS}, docstring, source_file, source_line, aliases"  # noqa: S608
-            " FROM project_entry WHERE qualified_name = $1",
-            name,
-        )
-        if found is None:
-            home_of_alias = await connection.fetchval(
-                "SELECT qualified_name FROM project_entry WHERE aliases @> ARRAY[$1]"
-                " ORDER BY qualified_name LIMIT 1",
-                name,
-            )
-        else:
-            relatives = await connection.fetch(
-                f"SELECT {_COLUMNS} FROM project_entry"  # noqa: S608
-                " WHERE parent = ANY($1) ORDER BY lower(name), name",
-                [name, found["parent"]],
-            )
-            offered = []
-            if found["kind"] == Kind.MODULE:
-                offered = await connection.fetch(
-                    "SELECT qualified_name, substr(alias, $2) AS name, kind, summary"
-                    " FROM project_entry, unnest(aliases) AS alias"
-                    " WHERE starts_with(alias, $1) AND strpos(substr(alias, $2), '.') = 0",
-                    f"{name}.",
-                    len(name) + 2,
-                )
+    found = await _found(name)
     if found is None:
-        if home_of_alias is not None:
-            return HttpResponseRedirect(reverse("entry", args=(home_of_alias,)))
+        home = await _home_of_alias(name)
+        if home is not None:
+            return HttpResponseRedirect(reverse("entry", args=(home.qualified_name,)))
         return await _no_entry(request, name)
-    file, line = found["source_file"], found["source_line"]
+    relatives = await _relatives(found)
+    offered = await _offered(found) if found.kind == Kind.MODULE else []
+    file, line = found.source_file, found.source_line
     readers, notes, source = await asyncio.gather(
         or_none(count_reader(name)),
         or_none(notes_of(name)),
@@ -102,21 +126,19 @@ async def _show(request: HttpRequest, name: str, form: NoteForm, status: int = 2
     )
     context = {
         "entry": found,
-        "signature": render_signature(found["signature"]),
-        "docstring": render_docstring(found["docstring"]),
+        "signature": render_signature(found.signature),
+        "docstring": render_docstring(found.docstring),
         "breadcrumbs": _breadcrumbs(name),
         "source_url": _source_url(file, line),
         "source": source,
         "readers": readers,
         "notes": notes,
         "form": form,
-        "members": _by_kind([*(row for row in relatives if row["parent"] == name), *offered]),
+        "members": _by_kind([*(row for row in relatives if row.parent == name), *offered]),
         "siblings": [
-            row
-            for row in relatives
-            if row["parent"] == found["parent"] and row["kind"] == found["kind"]
+            row for row in relatives if row.parent == found.parent and row.kind == found.kind
         ],
-        "siblings_title": PLURALS[Kind(found["kind"])],
+        "siblings_title": PLURALS[Kind(found.kind)],
         "python": platform.python_version(),
     }
     return render(request, "project/entry.html", context, status=status)
@@ -129,8 +151,7 @@ async def _nothing() -> None:
 async def _no_entry(request: HttpRequest, name: str) -> HttpResponse:
     suggestions, unavailable = [], False
     try:
-        async with search_engine() as client:
-            suggestions = await suggest(client, name)
+        suggestions = await suggest(name)
     except StoreUnavailable:
         unavailable = True
     context = {"name": name, "suggestions": suggestions, "unavailable": unavailable}
@@ -142,13 +163,13 @@ def _breadcrumbs(qualified_name: str) -> list[tuple[str, str]]:
     return [(part, ".".join(parts[: end + 1])) for end, part in enumerate(parts)]
 
 
-def _by_kind(rows: list[Any]) -> list[tuple[str, list[Any]]]:
+def _by_kind(rows: list[Entry]) -> list[tuple[str, list[Entry]]]:
     # Submodules come last: what a package offers is what its readers look for.
     order = [*(kind for kind in Kind if kind != Kind.MODULE), Kind.MODULE]
-    ordered = sorted(rows, key=lambda row: (order.index(row["kind"]), row["name"].lower()))
+    ordered = sorted(rows, key=lambda row: (order.index(row.kind), row.name.lower()))
     return [
         (PLURALS[Kind(kind)], list(group))
-        for kind, group in groupby(ordered, key=lambda row: row["kind"])
+        for kind, group in groupby(ordered, key=lambda row: row.kind)
     ]
 
 

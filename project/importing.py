@@ -5,38 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import asyncpg
-from elasticsearch import ApiError, AsyncElasticsearch, TransportError
-from elasticsearch.helpers import async_streaming_bulk
+from elasticsearch import ApiError, TransportError
 
+from poolapp import PoolError, pools
+from project import stdlib
+from project.models import INDEX, Entry, Import, entries_in
 from project.pagecache import forget
 from project.readers import prepare_notes
-from project.search import MAPPINGS, SETTINGS, document
 from project.sources import are_stored, store_sources
-from project.stdlib import Entry
-from project.stores import INDEX, postgres, search_engine
+from project.stores import stored_in_elasticsearch, stored_in_postgres
 
 type_of_progress = Callable[[str, int, int | None], None]
 
 WALKER: Final = Path(__file__).with_name("stdlib.py")
 # One module's record is a line; the longest (tkinter's) is about half a megabyte.
 LONGEST_LINE: Final = 16 * 1024 * 1024
-BULK_SIZE: Final = 1_000
 # Any number that nothing else of this database locks.
 IMPORT_LOCK: Final = 7_095_110_001
 
 CACHED_PAGES: Final = ("/",)
-
-COLUMNS: Final = (
-    "qualified_name", "name", "module", "kind", "parent", "signature", "summary", "docstring",
-    "source_file", "source_line", "aliases",
-)  # fmt: skip
 
 
 class ImportFailed(Exception):
@@ -45,22 +39,29 @@ class ImportFailed(Exception):
 
 async def is_done() -> bool:
     """Tell whether the stores hold this interpreter's library."""
-    async with postgres() as connection:
-        done = await connection.fetchrow(
-            "SELECT interpreter, index_name, entries FROM project_import"
-            " ORDER BY finished DESC LIMIT 1"
-        )
-    if done is None or done["interpreter"] != sys.version:
-        return False
-    async with search_engine() as client:
-        if not await client.indices.exists_alias(name=INDEX, index=done["index_name"]):
-            return False
-        if (await client.count(index=INDEX))["count"] != done["entries"]:
-            return False
-    return await are_stored()
+    done = await _last_import()
+    return (
+        done is not None
+        and done.interpreter == sys.version
+        and await _is_indexed(done)
+        and await are_stored()
+    )
 
 
-async def collect(progress: type_of_progress) -> list[Entry]:
+@stored_in_postgres
+async def _last_import() -> Import | None:
+    return await Import.rows.order_by("-finished").afirst()
+
+
+@stored_in_elasticsearch
+async def _is_indexed(done: Import) -> bool:
+    async with pools["search"].acquire() as client:
+        if not await client.indices.exists_alias(name=INDEX, index=done.index_name):
+            return False
+    return await Entry.search.acount() == done.entries
+
+
+async def collect(progress: type_of_progress) -> list[stdlib.Entry]:
     """Walk the library in an interpreter of its own; reports modules done, of how many."""
     # -I -S: neither this project nor site-packages can stand in for a library module.
     walker = await asyncio.create_subprocess_exec(
@@ -73,7 +74,7 @@ async def collect(progress: type_of_progress) -> list[Entry]:
     assert walker.stdout is not None
     assert walker.stderr is not None
     complaints = asyncio.create_task(walker.stderr.read())
-    entries: list[Entry] = []
+    entries: list[stdlib.Entry] = []
     total = None
     try:
         done = 0
@@ -82,7 +83,7 @@ async def collect(progress: type_of_progress) -> list[Entry]:
             if "modules" in record:
                 total = record["modules"]
                 continue
-            entries.extend(Entry(**fields) for fields in record["entries"])
+            entries.extend(stdlib.Entry(**fields) for fields in record["entries"])
             done += 1
             progress("Collecting", done, total)
         if await walker.wait() != 0:
@@ -97,7 +98,7 @@ async def collect(progress: type_of_progress) -> list[Entry]:
     return entries
 
 
-async def store(entries: list[Entry], progress: type_of_progress) -> None:
+async def store(entries: list[stdlib.Entry], progress: type_of_progress) -> None:
     """Put `entries` in place of what the stores hold; on any error they keep what they hold.
 
     The source files come first: alone they do no harm. The rows change in one transaction and the
@@ -109,84 +110,80 @@ async def store(entries: list[Entry], progress: type_of_progress) -> None:
     await prepare_notes()
     total = 2 * len(entries)
     index = f"{INDEX}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
-    async with postgres() as connection, search_engine() as client, connection.transaction():
-        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", IMPORT_LOCK):
-            raise ImportFailed("Another import is running.")
-        try:
-            await _store_rows(connection, entries)
-            progress("Storing", len(entries), total)
-            async with aclosing(_index(client, index, entries)) as steps:
-                async for done in steps:
-                    progress("Storing", len(entries) + done, total)
-            await connection.execute(
-                "INSERT INTO project_import (interpreter, index_name, entries, finished)"
-                " VALUES ($1, $2, $3, now())",
-                sys.version, index, len(entries),
-            )  # fmt: skip
-            await _switch(client, index)
-        except BaseException:
-            # The next import deletes what can't be deleted now.
-            with suppress(ApiError, TransportError):
-                await client.options(ignore_status=404).indices.delete(index=index)
-            raise
+    try:
+        await _replace(entries, index, lambda done: progress("Storing", done, total))
+    except BaseException:
+        # The next import deletes what can't be deleted now.
+        with suppress(PoolError, ApiError, TransportError):
+            await _delete_indexes(index)
+        raise
     await _delete_old_indexes(index)
     await forget(*CACHED_PAGES)
 
 
-async def _store_rows(connection: asyncpg.Connection, entries: list[Entry]) -> None:
-    names = ", ".join(COLUMNS)
-    changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in COLUMNS[1:])
-    await connection.execute(
-        f"CREATE TEMP TABLE incoming ON COMMIT DROP AS"  # noqa: S608  our own column names
-        f" SELECT {names} FROM project_entry WITH NO DATA"
-    )
-    await connection.copy_records_to_table("incoming", records=_rows(entries), columns=COLUMNS)
-    await connection.execute(
-        "DELETE FROM project_entry WHERE qualified_name NOT IN"
-        " (SELECT qualified_name FROM incoming)"
-    )
-    await connection.execute(
-        f"INSERT INTO project_entry ({names}) SELECT {names} FROM incoming"  # noqa: S608
-        f" ON CONFLICT (qualified_name) DO UPDATE SET {changes}"
-    )
+@stored_in_elasticsearch
+@stored_in_postgres
+async def _replace(
+    entries: list[stdlib.Entry], index: str, progress: Callable[[int], None]
+) -> None:
+    async with pools["default"].atomic():
+        question = "SELECT pg_try_advisory_xact_lock($1)"
+        if not await pools["default"].fetchval(question, IMPORT_LOCK):
+            raise ImportFailed("Another import is running.")
+        rows = await _store_rows(entries)
+        progress(len(rows))
+        await _index(rows, index, lambda done: progress(len(rows) + done))
+        await Import.rows.acreate(interpreter=sys.version, index_name=index, entries=len(rows))
+        await _switch(index)
 
 
-def _rows(entries: list[Entry]) -> Iterator[tuple[Any, ...]]:
+async def _store_rows(entries: list[stdlib.Entry]) -> list[Entry]:
+    """What has the name of one that is there takes its place, and keeps its key."""
+    rows = []
     for entry in entries:
-        yield tuple(getattr(entry, name) for name in COLUMNS)
-
-
-async def _index(
-    client: AsyncElasticsearch, index: str, entries: list[Entry]
-) -> AsyncGenerator[int, None]:
-    """Yield how many documents are stored, now and then."""
-    await client.indices.create(index=index, settings=SETTINGS, mappings=MAPPINGS)
-    actions = (
-        {"_index": index, "_id": entry.qualified_name, **document(entry)} for entry in entries
+        row = Entry(**asdict(entry))
+        row.prepare()
+        rows.append(row)
+    names = [row.qualified_name for row in rows]
+    await Entry.rows.exclude(qualified_name__in=names).adelete()
+    fields = [field.name for field in Entry._meta.concrete_fields if field.name != "id"]
+    fields.remove("qualified_name")
+    await Entry.rows.abulk_create(
+        rows, update_conflicts=True, unique_fields=["qualified_name"], update_fields=fields
     )
-    done = 0
-    # It raises BulkIndexError at the first chunk with a document that is refused.
-    async for _ in async_streaming_bulk(client, actions, chunk_size=BULK_SIZE):
-        done += 1
-        if done % BULK_SIZE == 0:
-            yield done
-    await client.indices.refresh(index=index)
-    yield done
+    return rows
 
 
-async def _switch(client: AsyncElasticsearch, index: str) -> None:
+async def _index(rows: list[Entry], index: str, progress: Callable[[int], None]) -> None:
+    fresh = entries_in(index).__get__(None, Entry)
+    await fresh.ensure()
+    result = await fresh.abulk_create(rows)
+    if result.failed:
+        raise ImportFailed(f"Elasticsearch refused {len(result.failed)}: {result.failed[0]}.")
+    async with pools["search"].acquire() as client:
+        await client.indices.refresh(index=index)
+    progress(result.succeeded)
+
+
+async def _switch(index: str) -> None:
     # One request, so that no search falls between the old index and the new.
-    await client.indices.update_aliases(
-        actions=[
-            {"remove": {"index": f"{INDEX}-*", "alias": INDEX, "must_exist": False}},
-            {"add": {"index": index, "alias": INDEX}},
-        ]
-    )
+    async with pools["search"].acquire() as client:
+        await client.indices.update_aliases(
+            actions=[
+                {"remove": {"index": f"{INDEX}-*", "alias": INDEX, "must_exist": False}},
+                {"add": {"index": index, "alias": INDEX}},
+            ]
+        )
 
 
+@stored_in_elasticsearch
 async def _delete_old_indexes(current: str) -> None:
-    async with search_engine() as client:
-        names = (await client.indices.get(index=f"{INDEX}-*")).keys()
+    async with pools["search"].acquire() as client:
+        names = set(await client.indices.get(index=f"{INDEX}-*"))
+    await _delete_indexes(*names - {current})
+
+
+async def _delete_indexes(*names: str) -> None:
+    async with pools["search"].acquire() as client:
         for name in names:
-            if name != current:
-                await client.options(ignore_status=404).indices.delete(index=name)
+            await client.options(ignore_status=404).indices.delete(index=name)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from django import forms
-from pymongo.errors import PyMongoError
 
-from poolapp import PoolError, pools
-from project.stores import unavailable
+from poolapp.managers import Conflict
+from project.models import Note, Reading
+from project.stores import stored_in_mongodb, stored_in_redis
 
 MOST_NOTES: Final = 50
-_COUNTS: Final = "stdlib:read"
 
 
 class NoteForm(forms.Form):
@@ -25,58 +22,40 @@ class NoteForm(forms.Form):
     )
 
 
-@dataclass(frozen=True)
-class Note:
-    author: str
-    text: str
-    written: datetime
-
-
+@stored_in_redis
 async def count_reader(name: str) -> int:
     """One more reader of an entry; how many there were. Raises StoreUnavailable."""
-    try:
-        return int(await pools["cache"].execute("ZINCRBY", _COUNTS, 1, name))
-    except PoolError as error:
-        raise unavailable("Redis", error) from error
+    while True:
+        reading, _ = await Reading.counts.aget_or_create(entry=name)
+        reading.count += 1
+        try:
+            await Reading.counts.asave(reading, if_unchanged=True)
+        except Conflict:  # another reader was faster
+            continue
+        return reading.count
 
 
+@stored_in_redis
 async def most_read(limit: int) -> list[tuple[str, int]]:
     """`[(qualified name, readers)]`. Raises StoreUnavailable."""
-    try:
-        found = await pools["cache"].execute("ZREVRANGE", _COUNTS, 0, limit - 1, "WITHSCORES")
-    except PoolError as error:
-        raise unavailable("Redis", error) from error
-    return [(name.decode(), int(score)) for name, score in found]
+    found = Reading.counts.order_by("-count")[:limit]
+    return [(reading.entry, reading.count) async for reading in found]
 
 
+@stored_in_mongodb
 async def notes_of(name: str) -> list[Note]:
     """The newest first. Raises StoreUnavailable."""
-    try:
-        async with pools["notes"].database() as database:
-            found = database.notes.find({"entry": name}, sort=[("written", -1)], limit=MOST_NOTES)
-            return [_note(each) async for each in found]
-    except (PoolError, PyMongoError) as error:
-        raise unavailable("MongoDB", error) from error
+    newest_first = Note.documents.filter(entry=name).order_by("-written")
+    return [note async for note in newest_first[:MOST_NOTES]]
 
 
+@stored_in_mongodb
 async def add_note(name: str, author: str, text: str) -> None:
     """Raises StoreUnavailable; then the note may or may not have been kept."""
-    note = {"entry": name, "author": author, "text": text, "written": datetime.now(UTC)}
-    try:
-        async with pools["notes"].database() as database:
-            await database.notes.insert_one(note)
-    except (PoolError, PyMongoError) as error:
-        raise unavailable("MongoDB", error) from error
+    await Note.documents.acreate(entry=name, author=author, text=text)
 
 
+@stored_in_mongodb
 async def prepare_notes() -> None:
     """Make the index that the page's question needs."""
-    try:
-        async with pools["notes"].database() as database:
-            await database.notes.create_index([("entry", 1), ("written", -1)])
-    except (PoolError, PyMongoError) as error:
-        raise unavailable("MongoDB", error) from error
-
-
-def _note(document: dict[str, Any]) -> Note:
-    return Note(document["author"], document["text"], document["written"])
+    await Note.documents.ensure()

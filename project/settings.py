@@ -35,6 +35,7 @@ INSTALLED_APPS = [
     "channels",
     "django_prometheus",
     "poolapp",
+    "poolapp.instep",
     "poolapp.devservices",
     "project",
 ]

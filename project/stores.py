@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Any, TypeVar
 
-import asyncpg
-import elasticsearch
+from django.db import OperationalError, ProgrammingError
 
-from poolapp import CircuitOpen, PoolError, pools
+from poolapp import CircuitOpen, PoolError
+from poolapp.managers.elasticsearch import MissingIndex
 
 T = TypeVar("T")
+Asking = TypeVar("Asking", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 logger = logging.getLogger(__name__)
-
-INDEX = "entries"  # an alias: an import fills a new index, then moves this name to it
 
 
 class StoreUnavailable(Exception):
@@ -33,42 +32,36 @@ class StoreUnavailable(Exception):
         self.retry_after = retry_after
 
 
-@asynccontextmanager
-async def postgres() -> AsyncIterator[asyncpg.Connection]:
-    """Lend a connection of the pool; an outage, also in the middle, is `StoreUnavailable`."""
-    try:
-        async with pools["default"].acquire() as connection:
-            yield connection
-    except asyncpg.UndefinedTableError as error:
-        raise StoreUnavailable("PostgreSQL", "Its tables are missing: run `migrate`.") from error
-    except (
-        PoolError,
-        OSError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError,
-        asyncpg.InsufficientResourcesError,
-    ) as error:
-        raise unavailable("PostgreSQL", error) from error
+def _stored_in(service: str, *missing: tuple[type[Exception], str]) -> Callable[[Asking], Asking]:
+    """Have an async function raise StoreUnavailable for an outage of the store that it asks."""
+
+    def decorate(function: Asking) -> Asking:
+        @wraps(function)
+        async def asking(*args: Any, **named: Any) -> Any:
+            try:
+                return await function(*args, **named)
+            except (PoolError, OperationalError) as error:
+                raise unavailable(service, error) from error
+            except Exception as error:
+                for kind, reason in missing:
+                    if isinstance(error, kind):
+                        raise StoreUnavailable(service, reason) from error
+                raise
+
+        return asking  # type: ignore[return-value]
+
+    return decorate
 
 
-@asynccontextmanager
-async def search_engine() -> AsyncIterator[elasticsearch.AsyncElasticsearch]:
-    """Lend the search client; an outage, also in the middle, is `StoreUnavailable`."""
-    try:
-        async with pools["search"].acquire() as client:
-            yield client
-    except elasticsearch.NotFoundError as error:
-        raise StoreUnavailable(
-            "The search index", "Nothing was imported yet: run `import_stdlib`."
-        ) from error
-    except elasticsearch.ApiError as error:
-        if error.status_code != 429 and error.status_code < 500:
-            raise
-        raise unavailable("Elasticsearch", error) from error
-    except (PoolError, OSError, elasticsearch.TransportError) as error:
-        raise unavailable("Elasticsearch", error) from error
+stored_in_postgres = _stored_in(
+    "PostgreSQL", (ProgrammingError, "Its tables are missing: run `migrate`.")
+)
+stored_in_elasticsearch = _stored_in(
+    "Elasticsearch", (MissingIndex, "Nothing was imported yet: run `import_stdlib`.")
+)
+stored_in_mongodb = _stored_in("MongoDB")
+stored_in_redis = _stored_in("Redis")
+stored_in_s3 = _stored_in("The store of source files")
 
 
 def unavailable(service: str, error: Exception) -> StoreUnavailable:

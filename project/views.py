@@ -1,4 +1,4 @@
-"""The pages but the entries'. All but one are asynchronous throughout: no ORM, no thread."""
+"""The pages but the entries'. All but one are asynchronous throughout: the ORM without a thread."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import platform
 from time import perf_counter
 from typing import Final
 
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from project.contents import read_packages
+from project.contents import read_packages, with_parts
 from project.kinds import PLURALS, Kind
 from project.live import tell_search
+from project.models import Entry
 from project.pagecache import kept_for
 from project.pages import asked, outage_page, page, template_of
 from project.readers import most_read
 from project.search import InvalidQuery, Query, Results, search
-from project.stores import StoreUnavailable, or_none, postgres, search_engine
+from project.stores import StoreUnavailable, or_none, stored_in_postgres
 
 POPULAR: Final = (
     "argparse", "asyncio", "collections", "contextlib", "datetime", "functools",
@@ -36,23 +38,20 @@ def contents(request: HttpRequest) -> HttpResponse:
         return outage_page(request, outage)
 
 
+@stored_in_postgres
+async def _figures() -> tuple[dict[str, int], list[Entry]]:
+    kinds = Entry.rows.order_by().values_list("kind").annotate(Count("pk"))
+    popular = with_parts(Entry.rows.filter(qualified_name__in=POPULAR)).only(
+        "qualified_name", "summary"
+    )
+    return dict([each async for each in kinds]), [module async for module in popular]
+
+
 @require_safe
 @kept_for(60)
 @page
 async def home(request: HttpRequest) -> HttpResponse:
-    async with postgres() as connection:
-        rows = await connection.fetch("SELECT kind, count(*) FROM project_entry GROUP BY kind")
-        modules = await connection.fetch(
-            """
-            SELECT package.qualified_name, package.summary, count(*) AS parts
-            FROM project_entry AS package
-            JOIN project_entry AS part ON split_part(part.module, '.', 1) = package.qualified_name
-            WHERE package.qualified_name = ANY($1)
-            GROUP BY package.id ORDER BY package.qualified_name
-            """,
-            POPULAR,
-        )
-    counts = {row["kind"]: row["count"] for row in rows}
+    counts, modules = await _figures()
     context = {
         "counts": [(kind, PLURALS[kind], counts[kind]) for kind in Kind if kind in counts],
         "total": sum(counts.values()),
@@ -77,8 +76,7 @@ async def results(request: HttpRequest) -> HttpResponse:
     found, milliseconds = None, 0.0
     if not query.is_empty:
         started = perf_counter()
-        async with search_engine() as client:
-            found = await search(client, query)
+        found = await search(query)
         milliseconds = (perf_counter() - started) * 1000
         await tell_search(query.text, found.total)
     context = {

@@ -53,13 +53,13 @@ def check_storages(
 
 
 def _fault(kind: type, options: dict[str, Any]) -> tuple[str, str]:
-    signature = inspect.signature(kind)
+    signature = inspect.signature(kind.__init__)  # type: ignore[misc]
     if any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values()):
         unknown = "" if "pool" in options else "missing a required argument: 'pool'"
     else:
         unknown = ""
         try:
-            signature.bind(**options)
+            signature.bind(None, **options)
         except TypeError as error:
             unknown = str(error)
     if unknown:

@@ -18,7 +18,7 @@ READ_WITHIN = 30.0
 class S3ManifestStaticStorage(ManifestFilesMixin, S3Storage):  # type: ignore[misc]
     """Names with the hash of the contents, and a manifest of them in the bucket."""
 
-    def read_manifest(self) -> str | None:
+    def read_manifest(self) -> str | None:  # type: ignore[override]
         """Called once in a process, when the first URL of a static file is wanted."""
         manifest: str | None
         if self.manifest_storage is not self or not _is_on_a_loop():

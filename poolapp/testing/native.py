@@ -4,9 +4,13 @@ with the tests that a project has already."""
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import itertools
 import os
+import threading
 from contextlib import ContextDecorator
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Self
 
@@ -105,49 +109,126 @@ _known: dict[tuple[Any, ...], str] = {}
 
 class run_natively(ContextDecorator):  # noqa: N801 - as Django's override_settings
     """Inside, all that synchronous code of this thread does with a database of ``DATABASES`` runs
-    on a pool: queries, writes and transactions, whatever manager they come from.
+    on a pool: queries, writes and transactions, whatever manager they come from. In async code it
+    is what is awaited inside that does: ``sync_to_async``, and Django's own async methods.
 
-    ``with run_natively("default"):``, or a decorator of a function or of a test class. On Django's
-    ``TestCase`` it has to be the class's: data in a transaction of Django's own connection can't
-    be seen from another one. Raises TransactionManagementError where one is open.
+    ``with run_natively("default"):``, or a decorator of a function, sync or async, or of a test
+    class. On Django's ``TestCase`` it has to be the class's: data in a transaction of Django's own
+    connection can't be seen from another one. Raises TransactionManagementError where one is open.
     """
 
     def __init__(self, *databases: str) -> None:
         self._databases = databases or ("default",)
-        self._before: list[dict[str, Any]] = []
+        self._entered: list[_Inside] = []
 
     def _recreate_cm(self) -> Self:
         return type(self)(*self._databases)
 
     def __call__(self, decorated: Any) -> Any:
-        if not isinstance(decorated, type):
-            return super().__call__(decorated)
-        databases = self._databases
-        inner = decorated.setUpClass  # type: ignore[attr-defined]
+        if isinstance(decorated, type):
+            return self._decorate_class(decorated)
+        if inspect.iscoroutinefunction(decorated):
+
+            @functools.wraps(decorated)
+            async def natively(*args: Any, **named: Any) -> Any:
+                with self._recreate_cm():
+                    return await decorated(*args, **named)
+
+            return natively
+        return super().__call__(decorated)
+
+    def _decorate_class(self, decorated: Any) -> Any:
+        inner = decorated.setUpClass
 
         def set_up_class(cls: Any) -> None:
-            cls.enterClassContext(run_natively(*databases))
+            cls.enterClassContext(self._recreate_cm())
             inner.__func__(cls)
 
-        decorated.setUpClass = classmethod(set_up_class)  # type: ignore[attr-defined]
+        decorated.setUpClass = classmethod(set_up_class)
         return decorated
 
     def __enter__(self) -> Self:
-        before = {alias: connections[alias] for alias in self._databases}
-        for alias, found in before.items():
-            if found.in_atomic_block:
+        _install(connections)
+        for alias in self._databases:
+            if connections[alias].in_atomic_block:
                 raise transaction.TransactionManagementError(
-                    f"the database {alias!r} is in a transaction of Django's own connection, whose "
-                    "data no other one sees. Decorate the TestCase class with run_natively, or use "
+                    f"the database {alias!r} is in a transaction of another connection, whose data "
+                    "no other one sees. Decorate the TestCase class with run_natively, or use "
                     'ENGINE "poolapp.testing.engine" for the whole run'
                 )
-        for alias in before:
-            settings = connections.settings[alias]
-            connections[alias] = steady(settings["ENGINE"])(settings, alias)
-        self._before.append(before)
+        inside = _Inside(self._databases)
+        self._entered.append(inside)
+        inside.enter()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for alias, found in self._before.pop().items():
-            connections[alias].close()
+        self._entered.pop().leave()
+
+
+class _Inside:
+    """One block: its connections, a thread's own each, as Django's are."""
+
+    def __init__(self, databases: tuple[str, ...]) -> None:
+        self.databases = databases
+        self._here = threading.get_ident()
+        self._wrappers: dict[tuple[int, str], Any] = {}
+        self._outer = _INSIDE.get()
+        self._before: dict[str, Any] = {}
+
+    def enter(self) -> None:
+        self._before = {alias: connections[alias] for alias in self.databases}
+        _INSIDE.set(self)
+        for alias in self.databases:
+            # For who goes through all connections: Django does when a setting is overridden.
+            connections[alias] = self.wrapper(alias)
+
+    def leave(self) -> None:
+        _INSIDE.set(self._outer)
+        for alias, found in self._before.items():
             connections[alias] = found
+        for each in self._wrappers.values():
+            # Not by the wrapper's close(), which is for its own thread and for no running loop.
+            if each.connection is not None:
+                each.connection.close()
+                each.connection = None
+
+    def wrapper(self, alias: str) -> Any:
+        key = (threading.get_ident(), alias)
+        if key not in self._wrappers:
+            settings = connections.settings[alias]
+            self._wrappers[key] = steady(settings["ENGINE"])(settings, alias)
+        return self._wrappers[key]
+
+    def of(self, alias: str) -> Any:
+        """The wrapper of an alias; None for one of which nothing was said."""
+        if alias in self.databases:
+            return self.wrapper(alias)
+        return None if self._outer is None else self._outer.of(alias)
+
+
+_INSIDE: ContextVar[_Inside | None] = ContextVar("poolapp_natively", default=None)
+
+
+def _install(handler: Any) -> None:
+    kind = type(handler)
+    if not issubclass(kind, _Steered):
+        handler.__class__ = type("ConnectionHandler", (_Steered, kind), {})
+
+
+class _Steered:
+    """``django.db.connections`` that goes by the block that its caller is in: the context reaches
+    the threads of ``sync_to_async``, as Django's own connections do not."""
+
+    def __getitem__(self, alias: str) -> Any:
+        inside = _INSIDE.get()
+        if inside is not None and not _runs_natively():
+            found = inside.of(alias)
+            if found is not None:
+                return found
+        return super().__getitem__(alias)  # type: ignore[misc]
+
+
+def _runs_natively() -> bool:
+    from poolapp.backends.postgres.native.bridge import current_session
+
+    return current_session() is not None

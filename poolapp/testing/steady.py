@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -46,7 +47,11 @@ class SteadyConnection:
 
     def close(self) -> None:
         lease, self._lease = self._lease, None
-        if lease is not None and self._process == os.getpid():
+        if lease is None or self._process != os.getpid():
+            return
+        if asyncio._get_running_loop() is not None and bridge.current_session() is None:
+            pools.spawn(self._released, lease)  # nothing may wait here
+        else:
             self.wait(self._released(lease))
 
     def cursor(self, name: str | None = None, **_: Any) -> Any:
@@ -66,7 +71,8 @@ class SteadyConnection:
         try:
             if bridge.current_session() is not None:
                 return bridge.wait_for(awaitable)
-            return pools.run(_awaited, awaitable)
+            given: T = pools.run(_awaited, awaitable)
+            return given
         except Exception as error:
             told = errors.translated(error)
             if told is error:

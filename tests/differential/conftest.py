@@ -1,34 +1,64 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
+from tests.differential import others
 from tests.differential.database import create_tables, database, installed
 from tests.differential.harness import Differential
-from tests.differential.worlds import WORLDS, world
+from tests.differential.worlds import world
 
 
-@pytest.fixture(scope="package")
-def schema(django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
-    """The tables and their rows, committed, for all tests of this folder."""
-    with (
-        django_db_blocker.unblock(),
-        installed("tests.differential"),
-        database("differential"),
-    ):
-        from tests.differential.data import load
+_numbers = itertools.count(1)
+"""A database that is made again has other numbers for its types, of which Django keeps a cache."""
 
-        create_tables("differential")
-        load()
+
+@contextmanager
+def rows_of_packages(blocker: Any, *packages: str) -> Iterator[None]:
+    """The tables of these apps and their rows, committed, in a database of their own."""
+    name = f"differential_{next(_numbers)}"
+    with blocker.unblock(), installed(*packages), database(name):
+        create_tables(*packages)
+        for package in packages:
+            others.load(package)
         yield
 
 
-@pytest.fixture(scope="module", params=WORLDS)
-def differential(request: pytest.FixtureRequest, schema: None) -> Iterator[Differential]:
-    """Both sides, in each of the worlds of time zones."""
-    with world(request.param), asyncio.Runner() as runner:
+@contextmanager
+def both_in(name: str) -> Iterator[Differential]:
+    with world(name), asyncio.Runner() as runner:
         both = Differential(runner)
         yield both
         both.close()
+
+
+@pytest.fixture(scope="module")
+def schema(django_db_blocker: Any) -> Iterator[None]:
+    with rows_of_packages(django_db_blocker, "tests.differential"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def differential(schema: None) -> Iterator[Differential]:
+    """Both sides, where moments are aware."""
+    with both_in("aware") as both:
+        yield both
+
+
+@pytest.fixture(scope="module", params=["naive", "database"])
+def zoned(request: pytest.FixtureRequest, schema: None) -> Iterator[Differential]:
+    """Both sides, in the other worlds."""
+    with both_in(request.param) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def of_others(django_db_blocker: Any) -> Iterator[Differential]:
+    """Both sides, for the packages that are asked for."""
+    with rows_of_packages(django_db_blocker, *others.packages()), both_in("aware") as both:
+        yield both

@@ -35,9 +35,19 @@ from tests.differential.models import (
 from tests.differential.models.kinds import Mood
 
 SHELF = [
-    "Async by Night", "The Pool", "Deep Water", "A Loop", "Émile's café", "100% Wool",
-    "Quo'ted \"Title\"", "back\\slash", "The Pool", "Under_score", "İstanbul", "zz Top",
-]  # fmt: skip
+    "Async by Night",
+    "The Pool",
+    "Deep Water",
+    "A Loop",
+    "Émile's café",
+    "100% Wool",
+    'Quo\'ted "Title"',
+    "back\\slash",
+    "The Pool",
+    "Under_score",
+    "İstanbul",
+    "zz Top",
+]
 NAMES = ["Ada", "Bob", "Cléa", "dan", "Eve", "Fay O'Hara", "Gil", "Hal"]
 
 
@@ -57,7 +67,18 @@ def load() -> None:
 
 
 def _everything() -> None:
-    words = ["", "alpha", "Alpha", "beta 50%", "o'clock", 'say "hi"', "\\d+", "naïve ☕", "_x_", "Ω"]
+    words = [
+        "",
+        "alpha",
+        "Alpha",
+        "beta 50%",
+        "o'clock",
+        'say "hi"',
+        "\\d+",
+        "naïve ☕",
+        "_x_",
+        "Ω",
+    ]
     documents: list[Any] = [
         {"a": 1, "b": {"c": [1, 2, {"d": None}]}, "e": "text"},
         {"a": "1", "b": [], "e": None},
@@ -99,7 +120,11 @@ def _everything() -> None:
                 file=f"files/{n}.txt",
                 path=f"/tmp/{n}",
                 json=document,
-                django_json={"when": at(2024, 1, n + 1), "amount": Decimal("1.10"), "id": uuid.UUID(int=n)},
+                django_json={
+                    "when": at(2024, 1, n + 1),
+                    "amount": Decimal("1.10"),
+                    "id": uuid.UUID(int=n),
+                },
                 own_json={"price": Money(n * 100), "n": n},
                 colour=("red", "green", "blue")[n % 3],
                 level=(1, 5, 9)[n % 3],
@@ -107,7 +132,7 @@ def _everything() -> None:
                 mood=(Mood.GOOD, Mood.BAD)[n % 2],
                 loud=f"Loud {word}",
             )
-        )  # fmt: skip
+        )
     rows.append(Everything(id=11))
     rows.append(
         Everything(
@@ -159,7 +184,9 @@ def _everything() -> None:
     )
     Odd.objects.bulk_create(
         [
-            Odd(id=n, select=7 - n, quoted=f'"{n}"', spaced=f"{n} %", dollar=n % 2, accented="é" * n)
+            Odd(
+                id=n, select=7 - n, quoted=f'"{n}"', spaced=f"{n} %", dollar=n % 2, accented="é" * n
+            )
             for n in range(1, 5)
         ]
     )
@@ -181,7 +208,11 @@ def _library() -> None:
     people: list[Person] = []
     for n, name in enumerate(NAMES, 1):
         kind: Any = Author if n <= 5 else Person
-        more = {"pen_name": f"{name}*" if n % 2 else "", "royalties": Decimal(n * n) / 4, "address": f"192.168.0.{n}"}  # fmt: skip # noqa: E501
+        more = {
+            "pen_name": f"{name}*" if n % 2 else "",
+            "royalties": Decimal(n * n) / 4,
+            "address": f"192.168.0.{n}",
+        }
         person = kind(
             id=n,
             name=name,
@@ -271,7 +302,7 @@ def _particular() -> None:
             )
             for n in range(1, 6)
         ]
-    )  # fmt: skip
+    )
     Particular.objects.create(id=6)
     Particular.objects.create(
         id=7,
@@ -298,6 +329,12 @@ def _particular() -> None:
     )
     Document.objects.update(found=SearchVector("title", "body", config="english"))
     Booking.objects.bulk_create(
-        Booking(id=n, room=n % 2, during=Range(at(2024, 1, n), at(2024, 1, n, 12)), code=f"c{n}", queue=n)
+        Booking(
+            id=n,
+            room=n % 2,
+            during=Range(at(2024, 1, n), at(2024, 1, n, 12)),
+            code=f"c{n}",
+            queue=n,
+        )
         for n in range(1, 5)
-    )  # fmt: skip
+    )

@@ -68,17 +68,18 @@ def outside() -> psycopg.Connection[Any]:
     )
 
 
-def create_tables(*labels: str) -> None:
+def create_tables(*packages: str) -> None:
     """Those of the managed models of these apps, and what generic relations need."""
+    configs = [each for each in apps.get_app_configs() if each.name in packages]
     created = [ContentType]
-    for label in labels:
-        created += apps.get_app_config(label).get_models()
+    for config in configs:
+        created += config.get_models()
     with connection.schema_editor() as editor:
         for model in created:
             if model._meta.managed and not model._meta.proxy:
                 editor.create_model(model)
-    for label in labels:
-        create_contenttypes(apps.get_app_config(label), verbosity=0)
+    for config in configs:
+        create_contenttypes(config, verbosity=0)
 
 
 def digest() -> sql.Composed:

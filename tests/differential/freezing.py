@@ -17,7 +17,8 @@ from django.db.models.query import RawQuerySet
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
 
-PLAIN = (str, bool, int, bytes, type(None))
+PLAIN = (str, int, bytes, type(None))
+"""Not bool: to Python True is 1."""
 
 
 def freeze(value: Any) -> Any:

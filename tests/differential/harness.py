@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.db.models import QuerySet
 
 from poolapp import pools
@@ -76,6 +76,14 @@ class Differential:
         self._compare(case, "aiterator()", expected, self._runner.run(_streamed(case)))
         return True
 
+    def check_query(self, model: type[models.Model], query: Callable[[Any], Any]) -> None:
+        """Of a function that may well fail, on both sides alike."""
+        manager = model._default_manager
+        expected = _outcome(lambda: query(manager))
+        found = self.natively(_outcome, lambda: query(manager))
+        if found != expected:
+            raise Differs(_difference(query.__doc__ or "", "natively", expected, found))
+
     def natively(self, function: Callable[..., Any], *args: Any) -> Any:
         async def run() -> Any:
             return await pools["default"].natively(function, *args)
@@ -116,12 +124,16 @@ class Differential:
         if bool(expected.raised) != case.fails:
             raise CaseError(f"{case.story}\n{_trace(expected) or 'raises nothing'}")
         if found != expected:
-            texts = [
-                pprint.pformat((each.frozen, each.left), width=100).splitlines()
-                for each in (expected, found)
-            ]
-            lines = difflib.unified_diff(*texts, "objects", side, lineterm="", n=2)
-            raise Differs("\n".join([case.story, *list(lines)[:80], _trace(found)[-4000:]]))
+            raise Differs(_difference(case.story, side, expected, found))
+
+
+def _difference(story: str, side: str, expected: Outcome, found: Outcome) -> str:
+    texts = [
+        pprint.pformat((each.frozen, each.left), width=100).splitlines()
+        for each in (expected, found)
+    ]
+    lines = difflib.unified_diff(*texts, "objects", side, lineterm="", n=2)
+    return "\n".join([story, *list(lines)[:80], _trace(found)[-4000:]])
 
 
 def _outcome(function: Callable[[], Any], around: Any = nullcontext()) -> Outcome:  # noqa: B008

@@ -16,6 +16,9 @@ from tests.stores.models import bind
 
 _numbers = itertools.count(1)
 
+ALONE = {"number_of_replicas": 0}
+"""Of an index in a cluster of one node, which would be told yellow else; other tests ask."""
+
 
 def index_name() -> str:
     """One of a test's own, on a server that other runs may use as well."""
@@ -29,7 +32,13 @@ async def documents_of(
     """A manager of the model, on a pool and an index of its own, which are gone afterwards. What it
     writes is found at once, and long text is a keyword, unless ``options`` say otherwise: the
     stand-in takes a field of type wildcard for one of type text."""
-    options = {"index": index_name(), "refresh": True, "long_text": "keyword", **options}
+    options = {
+        "index": index_name(),
+        "refresh": True,
+        "long_text": "keyword",
+        "settings": ALONE,
+        **options,
+    }
     async with elasticsearch_pool(url, max_size=10) as pool:
         manager = ElasticsearchManager(pool.alias, **options)
         documents = bind(manager, model)

@@ -1,4 +1,4 @@
-"""`pool.request`: one request on a client that is borrowed for it."""
+"""`pool.ask`: one request on a client that is borrowed for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,19 +18,21 @@ async def pool(server_urls: dict[str, str]) -> AsyncIterator[Any]:
 
 
 async def test_a_refusal_is_an_answer(pool: Any) -> None:
-    answer = await pool.request("GET", "/nothing/_doc/1")
+    answer = await pool.ask("GET", "/nothing/_doc/1")
     assert answer.status == 404
     assert answer.body["error"]["type"] == "index_not_found_exception"
     assert pool.in_use == 0
 
 
 async def test_bytes_are_lines_of_json(pool: Any) -> None:
+    alone = {"settings": {"number_of_replicas": 0}}
+    assert (await pool.ask("PUT", "/requests", body=alone)).status == 200
     lines = b'{"index":{"_id":"1"}}\n{"n":1}\n'
-    answer = await pool.request("POST", "/requests/_bulk", body=lines, params={"refresh": "true"})
+    answer = await pool.ask("POST", "/requests/_bulk", body=lines, params={"refresh": "true"})
     assert answer.body["errors"] is False
-    found = await pool.request("POST", "/requests/_search", body={"query": {"term": {"n": 1}}})
+    found = await pool.ask("POST", "/requests/_search", body={"query": {"term": {"n": 1}}})
     assert found.body["hits"]["hits"][0]["_id"] == "1"
-    assert (await pool.request("DELETE", "/requests")).status == 200
+    assert (await pool.ask("DELETE", "/requests")).status == 200
 
 
 async def test_a_lost_server_is_unavailable_and_named_by_its_alias() -> None:
@@ -41,7 +43,7 @@ async def test_a_lost_server_is_unavailable_and_named_by_its_alias() -> None:
             await pools[config.alias].ping()
             await front.__aexit__()
             with pytest.raises(BackendUnavailable, match=config.alias):
-                await pools[config.alias].request("GET", "/")  # type: ignore[attr-defined]
+                await pools[config.alias].ask("GET", "/")  # type: ignore[attr-defined]
         finally:
             await pools.remove(config.alias)
 
@@ -51,7 +53,7 @@ async def test_what_is_not_repeatable_is_sent_once(repeatable: bool, times: int)
     options = {"max_retries": 2}
     async with Front() as front, elasticsearch_pool(front.url, options=options) as pool:
         front.answers["/x"] = (503, {})
-        answer = await pool.request("POST", "/x", body={}, repeatable=repeatable)
+        answer = await pool.ask("POST", "/x", body={}, repeatable=repeatable)
         assert answer.status == 503
         assert sum(each.path == "/x" for each in front.requests) == times
 
@@ -59,7 +61,7 @@ async def test_what_is_not_repeatable_is_sent_once(repeatable: bool, times: int)
 async def test_lack_of_room_is_never_answered_by_asking_again_at_once() -> None:
     async with Front() as front, elasticsearch_pool(front.url) as pool:
         front.answers["/x"] = (429, {})
-        assert (await pool.request("GET", "/x")).status == 429
+        assert (await pool.ask("GET", "/x")).status == 429
         assert sum(each.path == "/x" for each in front.requests) == 1
 
 
@@ -69,7 +71,7 @@ def test_an_alias_that_is_shared_is_asked_from_any_loop(server_urls: dict[str, s
 
     async def ask() -> int:
         pool: Any = pools[config.alias]
-        status: int = (await pool.request("GET", "/")).status
+        status: int = (await pool.ask("GET", "/")).status
         return status
 
     try:

@@ -11,7 +11,7 @@ from django.db import DatabaseError, models
 from poolapp import BackendUnavailable
 from poolapp.managers.elasticsearch import ElasticsearchManager, MissingIndex, VectorField
 from tests.fronts import Front
-from tests.integration.es_documents import documents_of, found, index_name
+from tests.integration.es_documents import ALONE, documents_of, found, index_name
 from tests.real import elasticsearch_pool
 from tests.stores.models import Article, Everything, bind
 from tests.stores.models_elasticsearch import Line, Note, Picture
@@ -29,7 +29,10 @@ async def pool(url: str) -> AsyncIterator[Any]:
 
 
 def manager_of(pool: Any, model: type[models.Model], **options: Any) -> Any:
-    return bind(ElasticsearchManager(pool.alias, **{"index": index_name(), **options}), model)
+    return bind(
+        ElasticsearchManager(pool.alias, **{"index": index_name(), "settings": ALONE, **options}),
+        model,
+    )
 
 
 async def mapping_of(pool: Any, index: str) -> dict[str, Any]:
@@ -69,7 +72,7 @@ class TestAMapping:
             pool,
             Article,
             mapping={"body": {"analyzer": "english", "fields": {"raw": {"type": "keyword"}}}},
-            settings={"number_of_shards": 2},
+            settings={"number_of_shards": 2, **ALONE},
         )
         await documents.ensure()
         body = (await mapping_of(pool, documents.store().place))["properties"]["body"]
@@ -144,7 +147,9 @@ class TestEnsure:
                 "id": {"type": "keyword"},
                 "title": {"type": "text", "analyzer": "english"},
             }
-            await es.indices.create(index=index, mappings={"properties": properties})
+            await es.indices.create(
+                index=index, mappings={"properties": properties}, settings=ALONE
+            )
         documents = manager_of(
             pool, Picture, index=index, mapping={"title": {"analyzer": "standard"}}
         )

@@ -287,7 +287,7 @@ async def test_a_session_in_another_time_zone_has_djangos_meanwhile(
 
     def zone() -> str:
         with connections["second"].cursor() as cursor:
-            cursor.execute("SHOW TimeZone")
+            cursor.execute("SELECT current_setting('TimeZone')")  # which calls for no reset
             return str(cursor.fetchone()[0])
 
     async with pool_of(made) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import OperationalError, connection, connections, models, transaction
 from django.test import TestCase
@@ -111,16 +113,15 @@ def test_it_decorates_a_test_case_of_djangos() -> None:
 
 def test_it_is_refused_in_a_transaction_of_djangos_own() -> None:
     with transaction.atomic():
-        with pytest.raises(transaction.TransactionManagementError, match="poolapp.testing.engine"):
-            with run_natively():
-                pass
+        refused = pytest.raises(transaction.TransactionManagementError, match=r"testing\.engine")
+        with refused, run_natively():
+            pass
         assert driver() == "django"
 
 
 def test_its_end_gives_everything_back_also_after_an_error() -> None:
-    with pytest.raises(OperationalError), run_natively():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(OperationalError), run_natively(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert driver() == "django"
     mine = [each for each in pools.all(initialized_only=True) if "testing" in each.alias]
     assert mine
@@ -162,6 +163,27 @@ def test_it_can_be_closed_and_used_again() -> None:
         connections["default"].close()
         assert connection.connection is None
         assert [first, driver()] == ["pool", "pool"]
+
+
+async def test_what_async_code_awaits_runs_on_the_pool_too() -> None:
+    with run_natively():
+        assert await sync_to_async(driver)() == "pool"
+        await Group.objects.acreate(name="a")
+        assert [each.name async for each in Group.objects.all()] == ["a"]
+        first, second = await asyncio.gather(Group.objects.aget(), sync_to_async(driver)())
+        assert (first.name, second) == ("a", "pool")
+    assert await sync_to_async(driver)() == "django"
+    await sync_to_async(lambda: connection.close())()
+
+
+async def test_it_decorates_a_coroutine_function() -> None:
+    @run_natively()
+    async def decorated() -> str:
+        return await sync_to_async(driver)()
+
+    assert await decorated() == "pool"
+    assert await sync_to_async(driver)() == "django"
+    await sync_to_async(lambda: connection.close())()
 
 
 SUITE = """

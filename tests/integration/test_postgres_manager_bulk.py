@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
 import decimal
 import gc
@@ -13,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, IntegrityError, connections, transaction
 from django.db.backends.postgresql.psycopg_any import NumericRange
 from django.db.models import F, Value
 from django.db.models.functions import Lower
@@ -21,6 +23,9 @@ from django.test import override_settings
 from django.utils import timezone
 
 from poolapp import pools
+from poolapp.core.config import Options
+from tests.ledger import config
+from tests.real import pool_of
 from tests.rows.fixtures import rows_emptied, rows_tables  # noqa: F401
 from tests.rows.models import (
     Article,
@@ -392,6 +397,55 @@ async def test_a_stream_that_fails_leaves_nothing(told: Told) -> None:
             await call(broken(), 10)
     assert await Tag.rows.acount() == 0
     assert pools["default"].in_use == 0
+
+
+async def test_the_lease_of_a_stream_names_the_users_line(told: Told) -> None:
+    async def source() -> AsyncIterator[Tag]:
+        yield Tag(name="a")
+        (lease,) = pools["default"].leases()
+        assert "in test_the_lease_of_a_stream_names_the_users_line" in lease.site
+        yield Tag(name="b")
+
+    assert await Tag.rows.acopy(source(), batch_size=1) == 2
+    assert len(await Tag.rows.abulk_create(source(), 1)) == 2
+
+
+@pytest.mark.parametrize("turns", range(0, 16, 2))
+async def test_a_cancel_at_any_turn_leaves_all_or_nothing(
+    turns: int, told: Told, pg_admin: Any
+) -> None:
+    assert await Tag.rows.acount() == 0  # a connection is open
+    objs = [Tag(pk=number, name="n" * 50) for number in range(1, 5001)]
+    task = asyncio.create_task(Tag.rows.abulk_create(objs, 2000))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert pools["default"].in_use == 0
+    assert await Tag.rows.acount() in (0, 5000)
+    left = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+    assert await pg_admin.fetchval(left) == 0, "the pool lends no connection in a transaction"
+
+
+async def in_its_own_way(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=lambda value: "[]", decoder=json.loads
+    )
+
+
+@pytest.mark.parametrize("cached", [100, 0])
+async def test_codecs_of_the_users_and_no_prepared_statements_make_no_difference(
+    cached: int, told: Told, monkeypatch: Any
+) -> None:
+    monkeypatch.setitem(connections.settings, "second", {**connections.settings["default"]})
+    options = Options({"init": in_its_own_way, "statement_cache_size": cached})
+    async with pool_of(config("second", "second", options=options)):
+        rows = Everything.rows.using("second")
+        for number in range(2):
+            made = await rows.abulk_create([Everything(whole=number, data={"a": number})])
+            assert (await rows.aget(pk=made[0].pk)).data == {"a": number}
+    assert all(map(is_copy, await told()))
 
 
 async def test_a_copy_holds_no_more_than_a_batch(told: Told) -> None:

@@ -421,3 +421,13 @@ class TestServer:
                 with pytest.raises(PoolError) as info:
                     await articles.abulk_create([Article(slug="z", title="")])
                 assert info.value.result.succeeded == 0
+
+    async def test_on_the_process_s_own_loop(self, bucket_url: str) -> None:
+        async with s3_pool(bucket_url, max_size=4, loops="shared") as pool:
+            articles = manager(pool)
+            result = await articles.abulk_create([Article(slug=n, title="") for n in "abc"])
+            assert result.succeeded == 3
+            assert await slugs(articles.filter(pk__gt="a")) == ["b", "c"]
+            assert await articles.filter(pk="b").aupdate(title="new") == 1
+            assert await articles.all().adelete() == (3, {"stores.Article": 3})
+            assert pool.stats().acquired == 0, "all of it was done over there"

@@ -10,10 +10,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from botocore.exceptions import ClientError
 
 from poolapp import Lease, Observer, Pool, pools
 from tests.buckets import new_bucket, s3_pool
+from tests.http_server import Api
 from tests.real import eventually
 
 KIB = 1024
@@ -414,3 +416,20 @@ class TestMany:
             await pool.get(f"rules{number}")
             assert [each async for each in pool.list(f"rules{number}")]
         assert len(asked) <= 1
+
+    async def test_only_a_large_body_is_announced_before_it_is_sent(self) -> None:
+        announced: dict[str, bool] = {}
+
+        async def answer(request: web.Request) -> web.Response:
+            if request.method == "PUT":
+                announced[request.path] = "Expect" in request.headers
+            return web.Response(headers={"ETag": '"1"'})
+
+        async with Api() as api:
+            paths = ("/bucket", "/bucket/small", "/bucket/large")
+            api.handlers = dict.fromkeys(paths, answer)
+            url = f"http://key:secret@127.0.0.1:{api.port}/bucket?region=us-east-1"
+            async with s3_pool(url) as pool:
+                await pool.put("small", bytes(4 * KIB))
+                await pool.put("large", bytes(KIB * KIB))
+        assert announced == {"/bucket/small": False, "/bucket/large": True}

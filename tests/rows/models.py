@@ -1,6 +1,9 @@
 """Models with a PostgresManager beside their own, or in its place."""
 
+from __future__ import annotations
+
 import uuid
+from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
 from django.contrib.contenttypes.models import ContentType
@@ -10,11 +13,16 @@ from django.db.models.functions import Now, Upper
 
 from poolapp.managers.postgres import NativeModel, PostgresManager, PostgresQuerySet
 
+if TYPE_CHECKING:
+    _CharField = models.CharField[Any, Any]
+else:
+    _CharField = models.CharField
 
-class Loud(models.CharField):
+
+class Loud(_CharField):
     """Prepares its values itself."""
 
-    def get_prep_value(self, value):
+    def get_prep_value(self, value: Any) -> Any:
         value = super().get_prep_value(value)
         return value if value is None else value.upper()
 
@@ -25,7 +33,7 @@ class Author(models.Model):
     objects = models.Manager()
     rows = PostgresManager["Author"]()
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
 
@@ -35,31 +43,34 @@ class Tag(models.Model):
     rows = PostgresManager["Tag"]()
 
 
-class Plain(models.QuerySet):
+class Plain(models.QuerySet["Article"]):
     """A user's class that knows nothing of pools."""
 
-    def long(self):
+    def long(self) -> Self:
         return self.filter(size__gte=100)
 
-    def count_long(self):
+    def count_long(self) -> int:
         return self.long().count()
 
-    def get(self, *args, **kwargs):
+    def get(self, *args: Any, **kwargs: Any) -> Any:
         self.got = True
         return super().get(*args, **kwargs)
 
 
 class Native(PostgresQuerySet["Article"]):
-    def titled(self, title):
+    def titled(self, title: str) -> Self:
         return self.filter(title=title)
 
-    async def afirst_title(self):
+    async def afirst_title(self) -> str | None:
         first = await self.order_by("title").afirst()
-        return first and first.title
+        return str(first.title) if first else None
 
 
-class ArticleManager(PostgresManager.from_queryset(Native)):
-    def get_queryset(self):
+Shown = PostgresManager.from_queryset(Native)
+
+
+class ArticleManager(Shown["Article"]):
+    def get_queryset(self) -> Any:
         return super().get_queryset().exclude(title="hidden")
 
 
@@ -91,7 +102,7 @@ class Article(NativeModel, models.Model):
     class Meta:
         get_latest_by = "size"
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.title
 
 
@@ -171,7 +182,7 @@ class Place(models.Model):
 class Restaurant(Place):
     stars = models.IntegerField(default=0)
 
-    rows = PostgresManager["Restaurant"]()
+    rows = PostgresManager["Restaurant"]()  # type: ignore[misc]
 
 
 class Seat(models.Model):

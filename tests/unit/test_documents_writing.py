@@ -70,6 +70,23 @@ async def test_a_file_that_waits_is_stored(tmp_path: Path, settings: Any) -> Non
     assert documents.store().held[1]["upload"] == "uploads/a.txt"
 
 
+@isolate_apps("tests.stores")
+async def test_what_a_database_computes_is_copied_of_rows_alone() -> None:
+    class Doubled(models.Model):
+        double = models.GeneratedField(
+            expression=models.F("id") * 2, output_field=models.BigIntegerField(), db_persist=True
+        )
+
+        class Meta:
+            app_label = "stores"
+
+    documents = bind(GatedManager("x"), Doubled)
+    row = Doubled.from_db("default", ["id", "double"], [2, 4])
+    await documents.abulk_create([Doubled(id=1), row])
+    assert documents.store().held == {1: {"id": 1}, 2: {"id": 2, "double": 4}}
+    assert [each.double async for each in documents.all()] == [None, 4]
+
+
 async def test_without_a_primary_key_nothing_is_written() -> None:
     documents = bind(GatedManager("x"), Article)
     with pytest.raises(ValueError, match="UUIDField"):

@@ -69,7 +69,8 @@ def test_names_stand_in_the_order_of_the_statement() -> None:
     ("%(a)s", {"b": 1}, psycopg.ProgrammingError), ("%(a)s %s", {"a": 1}, psycopg.ProgrammingError),
     ("%d", [1], psycopg.ProgrammingError), ("%", [1], psycopg.ProgrammingError),
     ("% s", [1], psycopg.ProgrammingError), ("%(a", [1], psycopg.ProgrammingError),
-    ("%s", {"a": 1}, TypeError), ("%(a)s", [1], TypeError), ("%s", "a", TypeError), ("%s", 5, TypeError),
+    ("%s", {"a": 1}, TypeError), ("%(a)s", [1], TypeError), ("%s", "a", TypeError),
+    ("%s", 5, TypeError),
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused(sql: str, params: Any, error: type[Exception]) -> None:
     with pytest.raises(error):

@@ -1,5 +1,6 @@
 """Elasticsearch: ``poolapp.backends.elasticsearch.ElasticsearchBackend``."""
 
 from poolapp.backends.elasticsearch.backend import ElasticsearchBackend
+from poolapp.backends.elasticsearch.pool import ElasticsearchPool
 
-__all__ = ["ElasticsearchBackend"]
+__all__ = ["ElasticsearchBackend", "ElasticsearchPool"]

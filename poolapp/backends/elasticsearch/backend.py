@@ -37,7 +37,7 @@ class ElasticsearchBackend(BaseBackend["AsyncElasticsearch"]):
     driver = "elasticsearch"
     extra = "search"
     schemes = ("http", "https")
-    pool_class = ElasticsearchPool
+    pool_class: ClassVar[type[ElasticsearchPool]] = ElasticsearchPool
     environment: ClassVar[Mapping[str, str]] = {
         "ES_POOL_CONNECTIONS": "OPTIONS.connections_per_node",
         "ES_POOL_MAXSIZE": "MAX_SIZE",

@@ -31,7 +31,7 @@ class Answer:
 
 
 class ElasticsearchPool(Pool["AsyncElasticsearch"]):
-    """``acquire()`` lends the client; ``request`` borrows it for just one request."""
+    """``acquire()`` lends the client; ``ask`` borrows it for just one request."""
 
     crossing = ("_do",)
 
@@ -44,7 +44,7 @@ class ElasticsearchPool(Pool["AsyncElasticsearch"]):
 
     # A plain function that returns a coroutine, so that the frame above is the caller's.
 
-    def request(
+    def ask(
         self,
         method: str,
         path: str,

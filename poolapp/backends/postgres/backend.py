@@ -166,14 +166,21 @@ class PostgresBackend(BaseBackend["Connection"]):
         """Roll back what is open, and undo all that a session can remember, but for prepared
         statements. A query that was cancelled is waited for first."""
         try:
+            await self._reset(connection)
             if connection.is_in_transaction():
-                await connection.execute("ROLLBACK")
-            await connection.reset()
+                # A BEGIN that was cancelled, and had its effect all the same: what waits for it
+                # to end is the reset itself, which has then run in that transaction.
+                await self._reset(connection)
         except asyncio.CancelledError:
             # The time is over: a server that does not answer this won't answer a goodbye either,
             # and that would be waited for with the slot still taken.
             connection.terminate()
             raise
+
+    async def _reset(self, connection: Connection) -> None:
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+        await connection.reset()
 
     def is_closed(self, connection: Connection) -> bool:
         return connection.is_closed()

@@ -135,7 +135,13 @@ class PostgresPool(Pool["Connection"]):
         the pool's own."""
         return getattr(self.config.locations, "alias", None) or self.alias
 
-    def atomic(self, *, savepoint: bool = True, durable: bool = False) -> Atomic:
+    def atomic(
+        self,
+        *,
+        savepoint: bool = True,
+        durable: bool = False,
+        site: FrameType | Site | None = None,
+    ) -> Atomic:
         """``async with pool.atomic():`` a transaction of the running task, committed at the end of
         the block, rolled back by an exception; a block within it is a savepoint. Also a decorator
         of async functions.
@@ -148,9 +154,11 @@ class PostgresPool(Pool["Connection"]):
         The transaction is the task's: another task that is started in the block can't work with
         the database until the block ends. Raises Django's TransactionManagementError for that, a
         RuntimeError for a durable block within another, and what a commit raises: IntegrityError
-        for a deferred constraint, DatabaseUnavailable when the server was lost.
+        for a deferred constraint, DatabaseUnavailable when the server was lost. ``site`` is as in
+        ``run_natively``.
         """
-        made: Atomic = _native().Atomic(self.alias, savepoint, durable, Site(sys._getframe(1)))
+        own = Site(site or sys._getframe(1))
+        made: Atomic = _native().Atomic(self.alias, savepoint, durable, own)
         return made
 
     def on_commit(self, callback: Callable[[], object], *, robust: bool = False) -> Awaitable[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import io
 import json
 from typing import Any
 
@@ -12,6 +13,9 @@ from poolapp.backends.s3 import options
 from poolapp.backends.s3.place import Place
 from poolapp.backends.s3.sockets import session_class
 from poolapp.core.config import PoolConfig
+
+SMALL = 64 * 1024
+"""Bytes of a body that is sent without asking first."""
 
 
 def make(config: PoolConfig) -> Any:
@@ -50,7 +54,16 @@ async def _make(config: PoolConfig) -> Any:
     # The context manager opens nothing: what it would close is closed by ``close``.
     client = await session.client("s3", **arguments).__aenter__()
     _remember_endpoints(client)
+    client.meta.events.register_last("before-call.s3", _send_at_once)
     return client
+
+
+def _send_at_once(params: dict[str, Any], **kwargs: Any) -> None:
+    """Not ask the server, in a round trip of its own, whether a small body is welcome, as the
+    driver does for every body, however small."""
+    headers, body = params["headers"], params.get("body")
+    if "Expect" in headers and isinstance(body, io.BytesIO) and body.getbuffer().nbytes <= SMALL:
+        del headers["Expect"]
 
 
 def _remember_endpoints(client: Any) -> None:

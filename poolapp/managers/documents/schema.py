@@ -174,8 +174,10 @@ _PLAIN_CONVERSIONS = frozenset(
 
 
 def default_of(field: Field[Any, Any]) -> Any:
-    """What a new instance has. A ``db_default`` counts when it is a plain value, else as null: no
-    database is there to compute it."""
+    """What a new instance has. A ``db_default`` counts when it is a plain value; what a database
+    would compute is null."""
+    if getattr(field, "generated", False):
+        return None
     value = field.get_default()
     if not isinstance(value, DatabaseDefault):
         return value

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db.models import Field, FileField, Model
 from django.db.models.expressions import DatabaseDefault
 
-from poolapp.managers.documents.schema import default_of
+from poolapp.managers.documents.schema import Schema, default_of
 from poolapp.managers.documents.store import Action, Operation, Store
 from poolapp.managers.documents.versions import version_of
 
@@ -101,13 +101,21 @@ def operation_of(
         document = {schema.key(schema.pk): pk, **schema.to_document(instance, only)}
     elif action in ("create", "index"):
         document = schema.to_document(instance)
-        if len(document) < len(schema.fields):
-            deferred = instance.get_deferred_fields()
+        if len(document) < len(schema.fields) and (deferred := _deferred(schema, document)):
             raise ValueError(
                 f"this {type(instance).__name__} has deferred fields ({', '.join(sorted(deferred))}"
                 "), which a whole document would lose; save with update_fields"
             )
     return Operation(action, pk, document, checked, version, instance)
+
+
+def _deferred(schema: Schema, document: Collection[str]) -> list[str]:
+    """What a document lacks; but a column that the database computes is known of rows alone."""
+    return [
+        field.attname
+        for field in schema.fields
+        if schema.key(field) not in document and not getattr(field, "generated", False)
+    ]
 
 
 def adopt(instance: Model) -> None:

@@ -62,7 +62,7 @@ class Index:
         attempt = 1
         while True:
             pool: Any = pools[self.alias]
-            answer = await pool.request(
+            answer = await pool.ask(
                 method, path, params=params, body=body, timeout=timeout, repeatable=repeatable
             )
             status = answer.status

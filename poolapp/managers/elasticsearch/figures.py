@@ -110,9 +110,6 @@ class Figures:
 
     # -- what is asked -------------------------------------------------------------------------
 
-    def check(self, aggregates: Mapping[str, Aggregate]) -> None:
-        self._asked(aggregates)
-
     def _asked(self, aggregates: Mapping[str, Aggregate]) -> dict[str, Any]:
         asked = {}
         for name, each in aggregates.items():

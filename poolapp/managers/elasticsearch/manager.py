@@ -138,7 +138,7 @@ class ElasticsearchManager(DocumentManager[M], Generic[M]):
 
     queryset_class: ClassVar[type[DocumentQuerySet[Any]]] = ElasticsearchQuerySet
     server = "Elasticsearch"
-    needs: ClassVar[tuple[str, ...]] = ("request",)
+    needs: ClassVar[tuple[str, ...]] = ("ask",)
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ class MongoStore(Store):
     lookups: ClassVar[frozenset[str]] = LOOKUPS
     form: ClassVar[Form] = NativeForm()
     versioned: ClassVar[bool] = True
-    batch_size: ClassVar[int] = 1000
+    batch_size: ClassVar[int] = 500
     concurrency: ClassVar[int] = 2
     page_size: ClassVar[int] = 1000
 

@@ -51,16 +51,18 @@ class PostgresManager(_Manager[M_co]):
             self, objs: Iterable[M_co] | AsyncIterable[M_co], batch_size: int = ...
         ) -> Coroutine[Any, Any, int]: ...
 
-    @classmethod
-    def from_queryset(
-        cls, queryset_class: type[QuerySet[Any]], class_name: str | None = None
-    ) -> type[Self]:
-        """A manager with the methods of a QuerySet class of one's own, be it a PostgresQuerySet
-        or a plain QuerySet."""
-        return super().from_queryset(
-            native_class(queryset_class),
-            class_name or f"{cls.__name__}From{queryset_class.__name__}",
-        )
+    if not TYPE_CHECKING:  # what it makes is known to the plugin of django-stubs
+
+        @classmethod
+        def from_queryset(
+            cls, queryset_class: type[QuerySet[Any]], class_name: str | None = None
+        ) -> type[Self]:
+            """A manager with the methods of a QuerySet class of one's own, be it a PostgresQuerySet
+            or a plain QuerySet."""
+            return super().from_queryset(
+                native_class(queryset_class),
+                class_name or f"{cls.__name__}From{queryset_class.__name__}",
+            )
 
     def __init_subclass__(cls, **named: Any) -> None:
         """Have the asynchronous methods of a related manager, which Django makes of this class for

@@ -45,16 +45,18 @@ class PostgresQuerySet(QuerySet[M_co, Row_co]):
     not in code that runs natively, nor once the rows are there.
     """
 
-    @classmethod
-    def as_manager(cls) -> Any:
-        """A PostgresManager with the methods of this class."""
-        from poolapp.managers.postgres.manager import PostgresManager
+    if not TYPE_CHECKING:  # what it makes is known to the plugin of django-stubs
 
-        manager: Any = PostgresManager.from_queryset(cls)()
-        manager._built_with_as_manager = True
-        return manager
+        @classmethod
+        def as_manager(cls) -> Any:
+            """A PostgresManager with the methods of this class."""
+            from poolapp.managers.postgres.manager import PostgresManager
 
-    as_manager.__func__.queryset_only = True  # type: ignore[attr-defined]
+            manager = PostgresManager.from_queryset(cls)()
+            manager._built_with_as_manager = True
+            return manager
+
+        as_manager.__func__.queryset_only = True
 
     def raw(self, *args: Any, **named: Any) -> Any:
         """A raw query, whose model instances come by ``async for``."""
@@ -153,7 +155,7 @@ class PostgresQuerySet(QuerySet[M_co, Row_co]):
         **named: Any,
     ) -> list[M_co]:
         made: list[M_co] = []
-        async with pool_of(self.db).atomic(savepoint=False):
+        async with pool_of(self.db).atomic(savepoint=False, site=site):
             async for batch in batches(objs, batch_size or BATCH):
                 create = partial(self.bulk_create, batch, batch_size, *args, **named)
                 made += await run(site, lambda: self.db, create)
@@ -172,7 +174,7 @@ class PostgresQuerySet(QuerySet[M_co, Row_co]):
         if size <= 0:
             raise ValueError("Batch size must be a positive integer.")
         count = 0
-        async with pool_of(self.db).atomic(savepoint=False):
+        async with pool_of(self.db).atomic(savepoint=False, site=site):
             async for batch in batches(objs, size):
                 count += len(batch)
                 create = partial(self.bulk_create, batch, size, returning=False)

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from django.core.management.base import BaseCommand, CommandError
 from elasticsearch import ApiError
-from elasticsearch.helpers import BulkIndexError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -32,7 +31,7 @@ class Command(BaseCommand):
         except StoreUnavailable as error:
             hint = error.reason or "Start the servers: manage.py devservices up"
             raise CommandError(f"{error}. {hint}") from error
-        except (ImportFailed, BulkIndexError, ApiError) as error:
+        except (ImportFailed, ApiError) as error:
             raise CommandError(f"{error} Nothing was changed.") from error
 
     async def _run(self, console: Console, *, force: bool) -> None:

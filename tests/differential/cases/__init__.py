@@ -2,6 +2,7 @@
 
 from tests.differential.cases import (
     aggregation,
+    bulk,
     documents,
     expressions,
     functions,
@@ -9,6 +10,7 @@ from tests.differential.cases import (
     locking,
     moments,
     particular,
+    refused,
     relations,
     shapes,
     writing,
@@ -16,6 +18,7 @@ from tests.differential.cases import (
 
 MODULES = (
     aggregation,
+    bulk,
     documents,
     expressions,
     functions,
@@ -23,6 +26,7 @@ MODULES = (
     locking,
     moments,
     particular,
+    refused,
     relations,
     shapes,
     writing,

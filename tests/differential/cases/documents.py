@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.db.models import Case, Count, F, IntegerField, JSONField, OuterRef, Q, Subquery, Value, When  # fmt: skip # noqa: E501
+from django.db.models import (
+    Case,
+    Count,
+    F,
+    IntegerField,
+    JSONField,
+    OuterRef,
+    Q,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.fields.json import KT, KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Coalesce, JSONObject, Lower
 
@@ -18,9 +29,25 @@ cases = Cases()
 @cases.reading(Everything)
 def whole_documents() -> list[Any]:
     values: list[Any] = [
-        {}, [], "plain", "", 7, 7.0, -1, 1.5, True, False, None, [1, "two", None, 3.5, {"k": "v"}],
-        {"a": "1", "b": [], "e": None}, {"a": 1}, "7", "true", 12345678901234567890, {"é": "☕ % \\ '"},
-    ]  # fmt: skip
+        {},
+        [],
+        "plain",
+        "",
+        7,
+        7.0,
+        -1,
+        1.5,
+        True,
+        False,
+        None,
+        [1, "two", None, 3.5, {"k": "v"}],
+        {"a": "1", "b": [], "e": None},
+        {"a": 1},
+        "7",
+        "true",
+        12345678901234567890,
+        {"é": "☕ % \\ '"},
+    ]
 
     def of(value: Any) -> list[Any]:
         return [
@@ -41,20 +68,32 @@ def whole_documents() -> list[Any]:
         lambda rows: rows.filter(json__regex="deep").order_by("pk"),
         lambda rows: rows.filter(own_json={"price": Money(100), "n": 1}),
         lambda rows: rows.filter(own_json__price=Money(200)).values("own_json"),
-        lambda rows: rows.filter(own_json__n__in=[1, 2]).order_by("pk").values_list("own_json__price"),
+        lambda rows: (
+            rows.filter(own_json__n__in=[1, 2]).order_by("pk").values_list("own_json__price")
+        ),
         lambda rows: rows.filter(django_json__when__startswith="2024-01-03").order_by("pk"),
         lambda rows: rows.filter(django_json__amount="1.10").values("django_json").order_by("pk"),
         lambda rows: rows.only("json").order_by("pk"),
         lambda rows: rows.defer("json", "own_json").order_by("pk"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Everything)
 def contained() -> list[Any]:
     values: list[Any] = [
-        {"a": 1}, {"b": {"c": [1]}}, {"e": None}, [1], ["two", None], [{"k": "v"}], "plain", 7, {}, [],
-        {"key with space": {"%": "%s"}}, True,
-    ]  # fmt: skip
+        {"a": 1},
+        {"b": {"c": [1]}},
+        {"e": None},
+        [1],
+        ["two", None],
+        [{"k": "v"}],
+        "plain",
+        7,
+        {},
+        [],
+        {"key with space": {"%": "%s"}},
+        True,
+    ]
 
     def of(value: Any) -> list[Any]:
         return [
@@ -144,23 +183,55 @@ def as_expressions() -> list[Any]:
         lambda rows: rows.order_by(F("json__b__c").desc(nulls_last=True), "pk").values("pk"),
         lambda rows: rows.order_by("pk").annotate(x=KeyTransform("a", "json")).values("x"),
         lambda rows: rows.order_by("pk").annotate(x=KeyTextTransform("a", "json")).values("x"),
-        lambda rows: rows.order_by("pk").annotate(x=KeyTransform("0", KeyTransform("c", KeyTransform("b", "json")))).values("x"),
+        lambda rows: (
+            rows.order_by("pk")
+            .annotate(x=KeyTransform("0", KeyTransform("c", KeyTransform("b", "json"))))
+            .values("x")
+        ),
         lambda rows: rows.order_by("pk").annotate(x=KeyTransform(1, "json")).values("x"),
         lambda rows: rows.order_by("pk").annotate(x=KT("json__b__c__0")).values("x"),
         lambda rows: rows.annotate(x=KT("json__e")).filter(x="text").order_by("pk"),
-        lambda rows: rows.annotate(x=Lower(KT("json__e"))).filter(x__startswith="te").order_by("pk"),
+        lambda rows: (
+            rows.annotate(x=Lower(KT("json__e"))).filter(x__startswith="te").order_by("pk")
+        ),
         lambda rows: rows.order_by("pk").annotate(x=F("json__a")).values("x"),
-        lambda rows: rows.filter(pk=1).annotate(x=Cast(KT("json__a"), IntegerField()) + 1).values("x"),
-        lambda rows: rows.order_by("pk").annotate(x=Coalesce("json__a", Value("none", JSONField()))).values("x"),
-        lambda rows: rows.order_by("pk").annotate(x=JSONObject(a="json__a", b=KT("json__e"))).values("x"),
-        lambda rows: rows.order_by("pk").annotate(x=Case(When(json__a=1, then=Value("one")), default=Value("other"))).values("x"),
+        lambda rows: (
+            rows.filter(pk=1).annotate(x=Cast(KT("json__a"), IntegerField()) + 1).values("x")
+        ),
+        lambda rows: (
+            rows.order_by("pk")
+            .annotate(x=Coalesce("json__a", Value("none", JSONField())))
+            .values("x")
+        ),
+        lambda rows: (
+            rows.order_by("pk").annotate(x=JSONObject(a="json__a", b=KT("json__e"))).values("x")
+        ),
+        lambda rows: (
+            rows.order_by("pk")
+            .annotate(x=Case(When(json__a=1, then=Value("one")), default=Value("other")))
+            .values("x")
+        ),
         lambda rows: rows.values("json__a").annotate(n=Count("pk")).order_by("n", "json__a"),
-        lambda rows: rows.filter(json__has_key="a").values_list("json__a").distinct().order_by("json__a"),
-        lambda rows: rows.order_by("pk").annotate(x=Subquery(Everything.objects.filter(pk=OuterRef("pk")).values("json__b"))).values("x"),
-        lambda rows: rows.filter(json__a__in=Everything.objects.filter(pk=1).values("json__a")).order_by("pk"),
-        lambda rows: rows.order_by("pk").annotate(x=Value({"a": [1, "%s"]}, JSONField())).values("x")[:2],
-        lambda rows: rows.order_by("pk").annotate(x=Value("text", JSONField()), y=Value(None, JSONField())).values("x", "y")[:2],
-    ]  # fmt: skip
+        lambda rows: (
+            rows.filter(json__has_key="a").values_list("json__a").distinct().order_by("json__a")
+        ),
+        lambda rows: (
+            rows.order_by("pk")
+            .annotate(x=Subquery(Everything.objects.filter(pk=OuterRef("pk")).values("json__b")))
+            .values("x")
+        ),
+        lambda rows: rows.filter(
+            json__a__in=Everything.objects.filter(pk=1).values("json__a")
+        ).order_by("pk"),
+        lambda rows: (
+            rows.order_by("pk").annotate(x=Value({"a": [1, "%s"]}, JSONField())).values("x")[:2]
+        ),
+        lambda rows: (
+            rows.order_by("pk")
+            .annotate(x=Value("text", JSONField()), y=Value(None, JSONField()))
+            .values("x", "y")[:2]
+        ),
+    ]
 
 
 @cases.reading(Book)
@@ -172,8 +243,12 @@ def of_joined_tables() -> list[Any]:
         lambda rows: rows.filter(about__isbn__x="3"),
         lambda rows: rows.filter(about__isbn__x=3),
         lambda rows: rows.filter(publisher__books__about__weight__lt=30).distinct().order_by("pk"),
-        lambda rows: rows.values("publisher__name").annotate(n=Count("about__langs__0")).order_by("publisher__name"),
-    ]  # fmt: skip
+        lambda rows: (
+            rows.values("publisher__name")
+            .annotate(n=Count("about__langs__0"))
+            .order_by("publisher__name")
+        ),
+    ]
 
 
 @cases.failing(Everything)

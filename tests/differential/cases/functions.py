@@ -81,51 +81,52 @@ def on_texts() -> list[Any]:
 
 @cases.reading(Book)
 def on_numbers() -> list[Any]:
-    return annotated(
-        [
-            f.Abs(F("pages") * -1),
-            f.Abs(Value(-1.5)),
-            f.ACos(Value(0.5)),
-            f.ASin(F("pages") / 1000.0, output_field=FloatField()),
-            f.ATan("rating"),
-            f.ATan2("rating", "pages"),
-            f.ATan2(Value(1.0), Value(2)),
-            f.Ceil("price"),
-            f.Ceil("rating"),
-            f.Ceil(Value(1.2)),
-            f.Cos("rating"),
-            f.Cot("pages"),
-            f.Degrees("rating"),
-            f.Exp("rating"),
-            f.Exp(Value(1)),
-            f.Floor("price"),
-            f.Floor(F("rating") + 0.7),
-            f.Ln("pages"),
-            f.Log(2, "pages"),
-            f.Log("pages", Value(2.5)),
-            f.Log(Value(10), "price"),
-            f.Mod("pages", 7),
-            f.Mod("price", 2.5),
-            f.Mod("rating", 2),
-            f.Pi(),
-            f.Power("pages", 2),
-            f.Power("rating", 0.5),
-            f.Power(Value(2), "pk"),
-            f.Radians("pages"),
-            f.Round("price"),
-            f.Round("price", 1),
-            f.Round("price", precision=-1),
-            f.Round("rating"),
-            f.Round(Value(Decimal("2.675")), 2),
-            f.Sign(F("pages") - 100),
-            f.Sign("price"),
-            f.Sin("rating"),
-            f.Sqrt("pages"),
-            f.Sqrt("price"),
-            f.Sqrt(Value(2)),
-            f.Tan("rating"),
-        ]
-    ) + [
+    return [
+        *annotated(
+            [
+                f.Abs(F("pages") * -1),
+                f.Abs(Value(-1.5)),
+                f.ACos(Value(0.5)),
+                f.ASin(F("pages") / 1000.0, output_field=FloatField()),
+                f.ATan("rating"),
+                f.ATan2("rating", "pages"),
+                f.ATan2(Value(1.0), Value(2)),
+                f.Ceil("price"),
+                f.Ceil("rating"),
+                f.Ceil(Value(1.2)),
+                f.Cos("rating"),
+                f.Cot("pages"),
+                f.Degrees("rating"),
+                f.Exp("rating"),
+                f.Exp(Value(1)),
+                f.Floor("price"),
+                f.Floor(F("rating") + 0.7),
+                f.Ln("pages"),
+                f.Log(2, "pages"),
+                f.Log("pages", Value(2.5)),
+                f.Log(Value(10), "price"),
+                f.Mod("pages", 7),
+                f.Mod("price", 2.5),
+                f.Mod("rating", 2),
+                f.Pi(),
+                f.Power("pages", 2),
+                f.Power("rating", 0.5),
+                f.Power(Value(2), "pk"),
+                f.Radians("pages"),
+                f.Round("price"),
+                f.Round("price", 1),
+                f.Round("price", precision=-1),
+                f.Round("rating"),
+                f.Round(Value(Decimal("2.675")), 2),
+                f.Sign(F("pages") - 100),
+                f.Sign("price"),
+                f.Sin("rating"),
+                f.Sqrt("pages"),
+                f.Sqrt("price"),
+                f.Sqrt(Value(2)),
+                f.Tan("rating"),
+            ]
+        ),
         lambda rows: rows.annotate(x=f.Random()).filter(x__gte=0, x__lt=1).count(),
         lambda rows: rows.filter(price__gt=f.Sqrt("pages")).order_by("pk"),
         lambda rows: rows.order_by(f.Mod("pages", 7), "pk").values_list("pk", flat=True),
@@ -167,8 +168,12 @@ def that_make_documents() -> list[Any]:
     return annotated(
         [
             f.JSONObject(title="title", pages="pages"),
-            f.JSONObject(lowered=f.Lower("title"), n=Value(1), text=Value("it's"), none=Value(None)),
-            f.JSONObject(price="price", when="released", on="published", nested=f.JSONObject(a="pk")),
+            f.JSONObject(
+                lowered=f.Lower("title"), n=Value(1), text=Value("it's"), none=Value(None)
+            ),
+            f.JSONObject(
+                price="price", when="released", on="published", nested=f.JSONObject(a="pk")
+            ),
             f.JSONObject(half=F("pages") / 2.0, flag=Q(pages__gt=100), about="about"),
             f.JSONObject(),
             f.JSONArray("title", "pages", Value(1.5)),
@@ -176,7 +181,7 @@ def that_make_documents() -> list[Any]:
             f.JSONArray("released", "shelf_time"),
             f.Cast(f.JSONObject(a="pk"), JSONField()),
         ]
-    )  # fmt: skip
+    )
 
 
 @cases.reading(Book)
@@ -184,27 +189,45 @@ def as_conditions() -> list[Any]:
     return [
         lambda rows: rows.annotate(x=f.Length("title")).filter(x__gt=8).order_by("pk"),
         lambda rows: rows.annotate(x=f.Lower("title")).filter(x="the pool").order_by("pk"),
-        lambda rows: rows.annotate(x=f.Lower("title")).filter(x__contains=f.Lower(Value("POOL"))).order_by("pk"),
+        lambda rows: (
+            rows.annotate(x=f.Lower("title"))
+            .filter(x__contains=f.Lower(Value("POOL")))
+            .order_by("pk")
+        ),
         lambda rows: rows.annotate(x=f.Left("title", 1)).filter(x__in=["A", "T"]).order_by("pk"),
         lambda rows: rows.filter(title=f.Concat(Value("The "), Value("Pool"))).order_by("pk"),
         lambda rows: rows.filter(title__startswith=f.Left("title", 2)).order_by("pk"),
-        lambda rows: rows.filter(title__in=[f.Upper(Value("x")), f.Concat(Value("A "), Value("Loop"))]),
+        lambda rows: rows.filter(
+            title__in=[f.Upper(Value("x")), f.Concat(Value("A "), Value("Loop"))]
+        ),
         lambda rows: rows.filter(pages__lt=f.Length("title") * 6).order_by("pk"),
         lambda rows: rows.filter(rating__gt=f.Coalesce("rating", 0) - 1).order_by("pk"),
         lambda rows: rows.filter(released__lte=f.Now()).order_by("pk"),
         lambda rows: rows.filter(published__lt=f.Now()).order_by("pk"),
-        lambda rows: rows.filter(released__gt=f.Now() - datetime.timedelta(days=365000)).order_by("pk"),
-        lambda rows: rows.annotate(x=f.Now() - F("released")).filter(x__gt=datetime.timedelta(1)).count(),
+        lambda rows: rows.filter(released__gt=f.Now() - datetime.timedelta(days=365000)).order_by(
+            "pk"
+        ),
+        lambda rows: (
+            rows.annotate(x=f.Now() - F("released")).filter(x__gt=datetime.timedelta(1)).count()
+        ),
         lambda rows: rows.filter(released__lt=TransactionNow()).count(),
-        lambda rows: rows.annotate(x=f.Length(f.Cast(RandomUUID(), TextField()))).values_list("x", flat=True).distinct(),
+        lambda rows: (
+            rows.annotate(x=f.Length(f.Cast(RandomUUID(), TextField())))
+            .values_list("x", flat=True)
+            .distinct()
+        ),
         lambda rows: rows.order_by(f.Lower("title").desc(), "pk").values_list("title", flat=True),
         lambda rows: rows.order_by(f.Collate("title", "C"), "pk").values_list("title", flat=True),
         lambda rows: rows.filter(title=f.Collate(Value("The Pool"), "C")).order_by("pk"),
-        lambda rows: rows.annotate(x=f.Cast(Q(pages__gt=100), BooleanField())).filter(x=True).order_by("pk"),
+        lambda rows: (
+            rows.annotate(x=f.Cast(Q(pages__gt=100), BooleanField())).filter(x=True).order_by("pk")
+        ),
         lambda rows: rows.annotate(x=f.Substr("title", 1, 1)).values("x").distinct().order_by("x"),
         lambda rows: rows.filter(pages=f.Cast(Value("101"), IntegerField())).order_by("pk"),
-        lambda rows: rows.filter(pages__in=[f.Cast(Value("101"), IntegerField()), 51]).order_by("pk"),
-    ]  # fmt: skip
+        lambda rows: rows.filter(pages__in=[f.Cast(Value("101"), IntegerField()), 51]).order_by(
+            "pk"
+        ),
+    ]
 
 
 @cases.reading(Everything)
@@ -222,14 +245,18 @@ def on_other_types() -> list[Any]:
             f.Greatest("ip", Value("10.0.0.4"), output_field=Everything._meta.get_field("ip")),
             f.Least("uuid", "uuid"),
             f.Coalesce("boolean", Value(True)),
-            f.Coalesce("uuid", Value("00000000-0000-0000-0000-000000000009"), output_field=Everything._meta.get_field("uuid")),
+            f.Coalesce(
+                "uuid",
+                Value("00000000-0000-0000-0000-000000000009"),
+                output_field=Everything._meta.get_field("uuid"),
+            ),
             f.Coalesce("binary", Value(b"none")),
             f.Coalesce("json", Value({"none": True}, output_field=JSONField())),
             f.Coalesce("money", Value(3), output_field=Everything._meta.get_field("money")),
             f.NullIf("colour", Value("red")),
             f.JSONObject(a="uuid", c="decimal", d="json", e="boolean"),
         ]
-    )  # fmt: skip
+    )
 
 
 @cases.failing(Book)

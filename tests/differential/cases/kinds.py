@@ -139,7 +139,7 @@ def texts() -> list[Any]:
         lambda rows: rows.filter(char__startswith="a").order_by("pk"),
         lambda rows: rows.filter(char__istartswith="A").order_by("pk"),
         lambda rows: rows.filter(char__endswith="%"),
-        lambda rows: rows.filter(char__iendswith="HI\""),
+        lambda rows: rows.filter(char__iendswith='HI"'),
         lambda rows: rows.filter(char__regex=r"^[a-z]+$").order_by("pk"),
         lambda rows: rows.filter(char__iregex=r"^[a-z]+$").order_by("pk"),
         lambda rows: rows.filter(char__regex=r"\\"),
@@ -172,7 +172,7 @@ def texts() -> list[Any]:
         lambda rows: rows.filter(char__contains="$1").order_by("pk"),
         lambda rows: rows.filter(Q(char="a%s") | Q(char="%(x)s") | Q(char="%%") | Q(pk=1)),
         lambda rows: rows.filter(char="'; DROP TABLE differential_everything; --"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Everything)
@@ -214,9 +214,11 @@ def other_values() -> list[Any]:
         lambda rows: rows.filter(moment=moment(2024, 3, 30, 22, 15)),
         lambda rows: rows.filter(moment__lt=moment(2024, 3, 31, 1)).order_by("pk"),
         lambda rows: rows.filter(moment__in=[moment(2024, 3, 30, 22, 15), moment(2, 1, 1)]),
-        lambda rows: rows.filter(moment__range=(moment(2024, 1, 1), moment(2024, 4, 1))).order_by("pk"),
+        lambda rows: rows.filter(moment__range=(moment(2024, 1, 1), moment(2024, 4, 1))).order_by(
+            "pk"
+        ),
         lambda rows: rows.filter(moment__gt=moment(9998, 12, 31)),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Everything)

@@ -7,8 +7,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import F
 
-from tests.differential.database import outside
 from tests.differential.case import Cases
+from tests.differential.database import outside
 from tests.differential.models import Author, Book
 
 cases = Cases()
@@ -42,15 +42,22 @@ def locks() -> list[Any]:
         lambda rows: rows.select_for_update(no_key=True).order_by("pk"),
         lambda rows: rows.select_for_update(nowait=True).filter(pages__gt=100).order_by("pk"),
         lambda rows: rows.select_for_update(skip_locked=True).order_by("pk").values("title"),
-        lambda rows: rows.select_related("publisher").select_for_update(of=("self",)).order_by("pk"),
-        lambda rows: rows.select_related("category").select_for_update(of=("self", "category")).filter(category__isnull=False).order_by("pk"),
+        lambda rows: (
+            rows.select_related("publisher").select_for_update(of=("self",)).order_by("pk")
+        ),
+        lambda rows: (
+            rows.select_related("category")
+            .select_for_update(of=("self", "category"))
+            .filter(category__isnull=False)
+            .order_by("pk")
+        ),
         lambda rows: rows.select_for_update().prefetch_related("tags").order_by("pk"),
         lambda rows: rows.select_for_update(of=()).first(),
         beside(LOCK_THREE, lambda rows: rows.select_for_update(skip_locked=True).order_by("pk")),
         beside(LOCK_THREE, lambda rows: rows.order_by("pk")),
         beside(SHARE_THREE, lambda rows: rows.select_for_update(no_key=True).order_by("pk")),
         beside(SHARE_THREE, lambda rows: rows.select_for_update(skip_locked=True).order_by("pk")),
-    ]  # fmt: skip
+    ]
 
 
 @cases.writing(Author)
@@ -59,7 +66,9 @@ def locks_of_several_tables() -> list[Any]:
         lambda rows: rows.select_for_update().order_by("pk"),
         lambda rows: rows.select_for_update(of=("self",)).order_by("pk"),
         lambda rows: rows.select_for_update(of=("self", "person_ptr")).order_by("pk"),
-        lambda rows: rows.filter(books__pages__gt=100).select_for_update(of=("self",)).order_by("pk"),
+        lambda rows: (
+            rows.filter(books__pages__gt=100).select_for_update(of=("self",)).order_by("pk")
+        ),
     ]
 
 
@@ -110,4 +119,3 @@ def locks_without_a_transaction() -> list[Any]:
         lambda rows: rows.select_for_update().order_by("pk"),
         lambda rows: rows.select_for_update().get(pk=1),
     ]
-

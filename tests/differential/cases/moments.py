@@ -113,14 +113,16 @@ def lookups() -> list[Any]:
         lambda rows: rows.filter(time__second=F("time__minute") * 3).order_by("pk"),
         lambda rows: rows.filter(moment__hour=F("time__hour")).order_by("pk"),
         lambda rows: rows.filter(moment__date=F("date") + timedelta(days=36)).order_by("pk"),
-        lambda rows: rows.filter(moment__gte=moment(2024, 3, 31), moment__lt=moment(2024, 4, 1)).order_by("pk"),
+        lambda rows: rows.filter(
+            moment__gte=moment(2024, 3, 31), moment__lt=moment(2024, 4, 1)
+        ).order_by("pk"),
         lambda rows: rows.filter(moment__contains="2024-04").order_by("pk"),
         lambda rows: rows.filter(date__startswith="2024-02").order_by("pk"),
         lambda rows: rows.filter(date__regex=r"-2[89]$").order_by("pk"),
         lambda rows: rows.exclude(moment__year=2024).order_by("pk"),
         lambda rows: rows.values_list("moment__year", "date__month", "time__hour").order_by("pk"),
         lambda rows: rows.order_by("moment__hour", "pk").values_list("pk", "moment__hour"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Book)
@@ -144,9 +146,11 @@ def dates_and_datetimes() -> list[Any]:
         lambda rows: rows.earliest("published", "-pk"),
         lambda rows: rows.earliest("-price"),
         lambda rows: rows.values_list("released", flat=True).order_by("pk"),
-        lambda rows: rows.values(day=f.TruncDay("released")).annotate(n=Count("pk")).order_by("day"),
+        lambda rows: (
+            rows.values(day=f.TruncDay("released")).annotate(n=Count("pk")).order_by("day")
+        ),
         lambda rows: rows.annotate(x=Max(f.TruncMonth("released"))).order_by("pk").values("x"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Book)
@@ -181,9 +185,13 @@ def computed() -> list[Any]:
         lambda rows: rows.filter(released__date=F("published")).order_by("pk"),
         lambda rows: rows.filter(released__gte=Value(moment(2023, 6, 1))).order_by("pk"),
         lambda rows: rows.filter(published__gte=moment(2023, 6, 1).date()).order_by("pk"),
-        lambda rows: rows.filter(shelf_time__lt=F("released") - Value(moment(2023, 1, 1))).order_by("pk"),
-        lambda rows: rows.filter(released__range=(F("released") - timedelta(1), moment(2023, 7, 1))).order_by("pk"),
-    ]  # fmt: skip
+        lambda rows: rows.filter(shelf_time__lt=F("released") - Value(moment(2023, 1, 1))).order_by(
+            "pk"
+        ),
+        lambda rows: rows.filter(
+            released__range=(F("released") - timedelta(1), moment(2023, 7, 1))
+        ).order_by("pk"),
+    ]
 
 
 @cases.reading(Publisher)

@@ -27,8 +27,8 @@ from django.db.models import Count, F, Func, IntegerField, OuterRef, Q, TextFiel
 from django.db.models.functions import Cast, JSONObject, Lower
 from psycopg.types.range import DateRange, Int4Range, NumericRange, Range, TimestamptzRange
 
-from tests.differential.data import at
 from tests.differential.case import Cases
+from tests.differential.data import at
 from tests.differential.models import Booking, Document, Particular, Person
 from tests.differential.worlds import moment
 
@@ -61,7 +61,9 @@ def arrays() -> list[Any]:
         lambda rows: rows.filter(words__contains=[]).order_by("pk"),
         lambda rows: rows.filter(words__contained_by=["alpha", "b'c", "50%", ""]).order_by("pk"),
         lambda rows: rows.filter(words__overlap=["50%", "NULL"]).order_by("pk"),
-        lambda rows: rows.filter(words__overlap=Particular.objects.filter(pk=2).values_list("words")).order_by("pk"),
+        lambda rows: rows.filter(
+            words__overlap=Particular.objects.filter(pk=2).values_list("words")
+        ).order_by("pk"),
         lambda rows: rows.filter(words__len=2),
         lambda rows: rows.filter(words__len__gt=3).order_by("pk"),
         lambda rows: rows.filter(words__len=0),
@@ -102,17 +104,56 @@ def arrays() -> list[Any]:
         lambda rows: rows.filter(choice_list__0__gte=1).order_by("pk"),
         lambda rows: rows.filter(ranges__contains=[Range(1, 3)]),
         lambda rows: rows.filter(facts__0={"n": 2}),
-        lambda rows: rows.order_by("words", "pk").values_list("words__0", "numbers__2", "matrix__1__0"),
+        lambda rows: rows.order_by("words", "pk").values_list(
+            "words__0", "numbers__2", "matrix__1__0"
+        ),
         lambda rows: rows.order_by("-numbers", "pk"),
         lambda rows: rows.annotate(n=F("words__len")).filter(n__gte=4).order_by("pk"),
-        lambda rows: rows.annotate(x=Func(F("numbers"), Value(7), function="array_append", output_field=ArrayField(IntegerField()))).order_by("pk").values("x"),
-        lambda rows: rows.annotate(x=Func(F("words"), function="unnest", output_field=TextField())).order_by("pk", "x").values_list("pk", "x"),
-        lambda rows: rows.annotate(x=Value(["a", "b"], output_field=ArrayField(TextField()))).order_by("pk").values("x"),
-        lambda rows: rows.annotate(x=Cast("numbers", ArrayField(TextField()))).order_by("pk").values("x"),
-        lambda rows: rows.annotate(x=ArraySubquery(Particular.objects.filter(pk__lt=OuterRef("pk")).order_by("pk").values("insensitive"))).order_by("pk").values("x"),
-        lambda rows: rows.annotate(x=ArraySubquery(Person.objects.order_by("pk").values(j=JSONObject(n="name"))[:2])).order_by("pk").values("x"),
+        lambda rows: (
+            rows.annotate(
+                x=Func(
+                    F("numbers"),
+                    Value(7),
+                    function="array_append",
+                    output_field=ArrayField(IntegerField()),
+                )
+            )
+            .order_by("pk")
+            .values("x")
+        ),
+        lambda rows: (
+            rows.annotate(x=Func(F("words"), function="unnest", output_field=TextField()))
+            .order_by("pk", "x")
+            .values_list("pk", "x")
+        ),
+        lambda rows: (
+            rows.annotate(x=Value(["a", "b"], output_field=ArrayField(TextField())))
+            .order_by("pk")
+            .values("x")
+        ),
+        lambda rows: (
+            rows.annotate(x=Cast("numbers", ArrayField(TextField()))).order_by("pk").values("x")
+        ),
+        lambda rows: (
+            rows.annotate(
+                x=ArraySubquery(
+                    Particular.objects.filter(pk__lt=OuterRef("pk"))
+                    .order_by("pk")
+                    .values("insensitive")
+                )
+            )
+            .order_by("pk")
+            .values("x")
+        ),
+        lambda rows: (
+            rows.annotate(
+                x=ArraySubquery(Person.objects.order_by("pk").values(j=JSONObject(n="name"))[:2])
+            )
+            .order_by("pk")
+            .values("x")
+        ),
         lambda rows: rows.values("flags").annotate(n=Count("pk")).order_by("n", "flags"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Particular)
@@ -136,9 +177,11 @@ def hstores() -> list[Any]:
         lambda rows: rows.filter(store__keys__contains=["a"]).order_by("pk"),
         lambda rows: rows.filter(store__values__contains=["2"]).order_by("pk"),
         lambda rows: rows.filter(store__contains=F("store")).order_by("pk"),
-        lambda rows: rows.order_by("store__a", "pk").values("store__a", "store__keys", "store__values"),
+        lambda rows: rows.order_by("store__a", "pk").values(
+            "store__a", "store__keys", "store__values"
+        ),
         lambda rows: rows.values("store__b").annotate(n=Count("pk")).order_by("n"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Particular)
@@ -168,19 +211,43 @@ def ranges() -> list[Any]:
         lambda rows: rows.filter(big_range__contains=3 * 10**12).order_by("pk"),
         lambda rows: rows.filter(decimal_range=NumericRange(Decimal("0.5"), 1, "(]")),
         lambda rows: rows.filter(date_range__contains=datetime.date(2024, 1, 3)).order_by("pk"),
-        lambda rows: rows.filter(date_range=DateRange(datetime.date(2024, 1, 1), datetime.date(2024, 2, 1))),
+        lambda rows: rows.filter(
+            date_range=DateRange(datetime.date(2024, 1, 1), datetime.date(2024, 2, 1))
+        ),
         lambda rows: rows.filter(date_range__startswith__gte="2024-01-03").order_by("pk"),
-        lambda rows: rows.filter(date_range__contained_by=("2024-01-02", "2024-03-01")).order_by("pk"),
+        lambda rows: rows.filter(date_range__contained_by=("2024-01-02", "2024-03-01")).order_by(
+            "pk"
+        ),
         lambda rows: rows.filter(moment_range__contains=at(2024, 1, 3, 5)),
-        lambda rows: rows.filter(moment_range__overlap=(at(2024, 1, 2, 5), at(2024, 1, 3, 5))).order_by("pk"),
+        lambda rows: rows.filter(
+            moment_range__overlap=(at(2024, 1, 2, 5), at(2024, 1, 3, 5))
+        ).order_by("pk"),
         lambda rows: rows.filter(moment_range=TimestamptzRange(at(2024, 1, 1), at(2024, 1, 2))),
         lambda rows: rows.filter(moment_range__startswith__year=2024).order_by("pk"),
         lambda rows: rows.filter(int_range__contains=F("pk")).order_by("pk"),
         lambda rows: rows.filter(int_range__in=[Range(1, 6), (2, 7)]).order_by("pk"),
-        lambda rows: rows.annotate(x=Func(F("int_range"), Value(Range(3, 8), output_field=IntegerRangeField()), arg_joiner=" * ", template="%(expressions)s", output_field=IntegerRangeField())).order_by("pk").values("x"),
-        lambda rows: rows.order_by("int_range", "pk").values_list("int_range", "int_range__startswith"),
-        lambda rows: rows.annotate(x=Func(F("int_range"), function="lower", output_field=IntegerField())).order_by("pk").values("x"),
-    ]  # fmt: skip
+        lambda rows: (
+            rows.annotate(
+                x=Func(
+                    F("int_range"),
+                    Value(Range(3, 8), output_field=IntegerRangeField()),
+                    arg_joiner=" * ",
+                    template="%(expressions)s",
+                    output_field=IntegerRangeField(),
+                )
+            )
+            .order_by("pk")
+            .values("x")
+        ),
+        lambda rows: rows.order_by("int_range", "pk").values_list(
+            "int_range", "int_range__startswith"
+        ),
+        lambda rows: (
+            rows.annotate(x=Func(F("int_range"), function="lower", output_field=IntegerField()))
+            .order_by("pk")
+            .values("x")
+        ),
+    ]
 
 
 @cases.reading(Particular)
@@ -218,26 +285,89 @@ def full_text_search() -> list[Any]:
         lambda rows: rows.filter(found=SearchQuery("dog") | SearchQuery("pool")).order_by("pk"),
         lambda rows: rows.filter(found=SearchQuery("dog") & ~SearchQuery("lazy")).order_by("pk"),
         lambda rows: rows.filter(indexed=SearchQuery("hunting", config="english")).order_by("pk"),
-        lambda rows: rows.filter(indexed=SearchQuery("'fox' & 'hound'", search_type="raw", config="english")),
+        lambda rows: rows.filter(
+            indexed=SearchQuery("'fox' & 'hound'", search_type="raw", config="english")
+        ),
         lambda rows: rows.filter(indexed=SearchQuery("quick fox", search_type="phrase")),
-        lambda rows: rows.filter(indexed=SearchQuery('"quick brown" -cat', search_type="websearch")),
-        lambda rows: rows.annotate(v=SearchVector("title", "body")).filter(v="fox").order_by("pk").values("pk", "v"),
-        lambda rows: rows.annotate(v=SearchVector("title", weight="A") + SearchVector("body", weight="C")).order_by("pk").values("v"),
-        lambda rows: rows.annotate(v=SearchVector("body", config="french")).filter(v=SearchQuery("croissant", config="french")).values("title"),
-        lambda rows: rows.annotate(v=SearchVector("body", config="simple")).order_by("pk").values("v"),
-        lambda rows: rows.annotate(r=SearchRank("indexed", SearchQuery("fox"))).order_by("-r", "pk").values("pk", "r"),
-        lambda rows: rows.annotate(r=SearchRank(SearchVector("body"), "fox dog", weights=[0.1, 0.2, 0.4, 1.0])).order_by("-r", "pk").values("r"),
-        lambda rows: rows.annotate(r=SearchRank("indexed", SearchQuery("fox"), normalization=Value(2), cover_density=True)).filter(r__gt=0).order_by("pk").values("r"),
-        lambda rows: rows.annotate(h=SearchHeadline("body", SearchQuery("fox"))).order_by("pk").values("h"),
-        lambda rows: rows.annotate(h=SearchHeadline("body", "dog", config="english", start_sel="<b>", stop_sel="</b>", max_words=6, min_words=2, highlight_all=False)).order_by("pk").values("h"),
-        lambda rows: rows.annotate(h=SearchHeadline("body", SearchQuery("100%"), max_fragments=2, fragment_delimiter=" '%s' ")).order_by("pk").values("h"),
+        lambda rows: rows.filter(
+            indexed=SearchQuery('"quick brown" -cat', search_type="websearch")
+        ),
+        lambda rows: (
+            rows.annotate(v=SearchVector("title", "body"))
+            .filter(v="fox")
+            .order_by("pk")
+            .values("pk", "v")
+        ),
+        lambda rows: (
+            rows.annotate(v=SearchVector("title", weight="A") + SearchVector("body", weight="C"))
+            .order_by("pk")
+            .values("v")
+        ),
+        lambda rows: (
+            rows.annotate(v=SearchVector("body", config="french"))
+            .filter(v=SearchQuery("croissant", config="french"))
+            .values("title")
+        ),
+        lambda rows: (
+            rows.annotate(v=SearchVector("body", config="simple")).order_by("pk").values("v")
+        ),
+        lambda rows: (
+            rows.annotate(r=SearchRank("indexed", SearchQuery("fox")))
+            .order_by("-r", "pk")
+            .values("pk", "r")
+        ),
+        lambda rows: (
+            rows.annotate(
+                r=SearchRank(SearchVector("body"), "fox dog", weights=[0.1, 0.2, 0.4, 1.0])
+            )
+            .order_by("-r", "pk")
+            .values("r")
+        ),
+        lambda rows: (
+            rows.annotate(
+                r=SearchRank(
+                    "indexed", SearchQuery("fox"), normalization=Value(2), cover_density=True
+                )
+            )
+            .filter(r__gt=0)
+            .order_by("pk")
+            .values("r")
+        ),
+        lambda rows: (
+            rows.annotate(h=SearchHeadline("body", SearchQuery("fox"))).order_by("pk").values("h")
+        ),
+        lambda rows: (
+            rows.annotate(
+                h=SearchHeadline(
+                    "body",
+                    "dog",
+                    config="english",
+                    start_sel="<b>",
+                    stop_sel="</b>",
+                    max_words=6,
+                    min_words=2,
+                    highlight_all=False,
+                )
+            )
+            .order_by("pk")
+            .values("h")
+        ),
+        lambda rows: (
+            rows.annotate(
+                h=SearchHeadline(
+                    "body", SearchQuery("100%"), max_fragments=2, fragment_delimiter=" '%s' "
+                )
+            )
+            .order_by("pk")
+            .values("h")
+        ),
         lambda rows: rows.filter(title__search="it's 100% & |").order_by("pk"),
         lambda rows: rows.filter(body__search="").order_by("pk"),
         lambda rows: rows.exclude(body__search="fox").order_by("pk"),
         lambda rows: rows.filter(body__search=F("title")).order_by("pk"),
         lambda rows: rows.annotate(q=SearchQuery("fox")).order_by("pk").values("q"),
         lambda rows: rows.filter(found__isnull=False).defer("found", "indexed").order_by("pk"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Document)
@@ -246,21 +376,37 @@ def trigrams_and_accents() -> list[Any]:
         lambda rows: rows.filter(title__trigram_similar="fox").order_by("pk"),
         lambda rows: rows.filter(title__trigram_word_similar="foxs").order_by("pk"),
         lambda rows: rows.filter(title__trigram_strict_word_similar="foxes").order_by("pk"),
-        lambda rows: rows.annotate(x=TrigramSimilarity("title", "quick")).order_by("-x", "pk").values("x"),
-        lambda rows: rows.annotate(x=TrigramDistance("title", "quick")).order_by("x", "pk").values("x"),
-        lambda rows: rows.annotate(x=TrigramWordSimilarity("foxes", "body")).filter(x__gt=0.3).order_by("pk"),
-        lambda rows: rows.annotate(x=TrigramWordDistance("foxes", "body")).order_by("x", "pk").values("x"),
-        lambda rows: rows.annotate(x=TrigramStrictWordSimilarity("dog", "body")).order_by("pk").values("x"),
-        lambda rows: rows.annotate(x=TrigramStrictWordDistance("dog", "body")).order_by("pk").values("x"),
+        lambda rows: (
+            rows.annotate(x=TrigramSimilarity("title", "quick")).order_by("-x", "pk").values("x")
+        ),
+        lambda rows: (
+            rows.annotate(x=TrigramDistance("title", "quick")).order_by("x", "pk").values("x")
+        ),
+        lambda rows: (
+            rows.annotate(x=TrigramWordSimilarity("foxes", "body")).filter(x__gt=0.3).order_by("pk")
+        ),
+        lambda rows: (
+            rows.annotate(x=TrigramWordDistance("foxes", "body")).order_by("x", "pk").values("x")
+        ),
+        lambda rows: (
+            rows.annotate(x=TrigramStrictWordSimilarity("dog", "body")).order_by("pk").values("x")
+        ),
+        lambda rows: (
+            rows.annotate(x=TrigramStrictWordDistance("dog", "body")).order_by("pk").values("x")
+        ),
         lambda rows: rows.filter(title__unaccent="Le cafe"),
         lambda rows: rows.filter(title__unaccent__icontains="CAFÉ").order_by("pk"),
         lambda rows: rows.filter(body__unaccent__contains="pres de l'hotel").order_by("pk"),
         lambda rows: rows.filter(body__unaccent__regex="h.tel").order_by("pk"),
         lambda rows: rows.filter(body__unaccent__startswith="un").order_by("pk"),
         lambda rows: rows.filter(title__unaccent__trigram_similar="café").order_by("pk"),
-        lambda rows: rows.values_list("title__unaccent", flat=True).order_by("title__unaccent", "pk"),
-        lambda rows: rows.filter(Q(title__unaccent__iexact="LE CAFE") | Q(body__search="pool")).order_by("pk"),
-    ]  # fmt: skip
+        lambda rows: rows.values_list("title__unaccent", flat=True).order_by(
+            "title__unaccent", "pk"
+        ),
+        lambda rows: rows.filter(
+            Q(title__unaccent__iexact="LE CAFE") | Q(body__search="pool")
+        ).order_by("pk"),
+    ]
 
 
 @cases.reading(Booking)
@@ -270,18 +416,28 @@ def bookings() -> list[Any]:
         lambda rows: rows.filter(during__overlap=(at(2024, 1, 2), at(2024, 1, 4))).order_by("pk"),
         lambda rows: rows.annotate(
             free=Func(
-                Lower("code"), Value("c1"), arg_joiner=" = ", template="(%(expressions)s)",
+                Lower("code"),
+                Value("c1"),
+                arg_joiner=" = ",
+                template="(%(expressions)s)",
                 output_field=TextField(),
             )
         ).count(),
         lambda rows: rows.filter(during__contains=moment(2024, 1, 3, 6)),
-        lambda rows: rows.annotate(
-            x=Func(
-                Value(at(2024, 1, 1)), Value(at(2024, 1, 3)), RangeBoundary(),
-                function="tstzrange", output_field=Booking._meta.get_field("during"),
+        lambda rows: (
+            rows.annotate(
+                x=Func(
+                    Value(at(2024, 1, 1)),
+                    Value(at(2024, 1, 3)),
+                    RangeBoundary(),
+                    function="tstzrange",
+                    output_field=Booking._meta.get_field("during"),
+                )
             )
-        ).filter(x__overlap=F("during")).order_by("pk"),
-    ]  # fmt: skip
+            .filter(x__overlap=F("during"))
+            .order_by("pk")
+        ),
+    ]
 
 
 @cases.failing(Particular)

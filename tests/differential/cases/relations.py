@@ -38,15 +38,21 @@ def select_related() -> list[Any]:
         lambda rows: rows.select_related("summary", "cover").order_by("pk"),
         lambda rows: rows.select_related("editor__author").order_by("pk"),
         lambda rows: rows.select_related("publisher").select_related(None).order_by("pk"),
-        lambda rows: rows.select_related("publisher").only("title", "publisher__name").order_by("pk"),
-        lambda rows: rows.select_related("publisher").defer("publisher__country", "about").order_by("pk"),
-        lambda rows: rows.select_related("category").filter(category__parent__name="all").order_by("pk"),
+        lambda rows: (
+            rows.select_related("publisher").only("title", "publisher__name").order_by("pk")
+        ),
+        lambda rows: (
+            rows.select_related("publisher").defer("publisher__country", "about").order_by("pk")
+        ),
+        lambda rows: (
+            rows.select_related("category").filter(category__parent__name="all").order_by("pk")
+        ),
         lambda rows: rows.select_related("publisher").get(pk=2),
         lambda rows: rows.select_related("editor").first(),
         lambda rows: rows.select_related("editor").filter(editor__isnull=True).order_by("pk"),
         lambda rows: rows.select_related("publisher")[1:4],
         lambda rows: rows.select_related("category").annotate(n=Count("tags")).order_by("pk"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Book)
@@ -63,13 +69,17 @@ def prefetch_related() -> list[Any]:
         lambda rows: rows.prefetch_related("notes__subject").order_by("pk"),
         lambda rows: rows.prefetch_related("cover").order_by("pk"),
         lambda rows: rows.prefetch_related("cover__book__publisher").order_by("pk"),
-        lambda rows: rows.select_related("editor").prefetch_related("editor__pupils").order_by("pk"),
+        lambda rows: (
+            rows.select_related("editor").prefetch_related("editor__pupils").order_by("pk")
+        ),
         lambda rows: rows.prefetch_related("tags").prefetch_related(None).order_by("pk"),
         lambda rows: rows.prefetch_related("tags").get(pk=3),
         lambda rows: rows.prefetch_related("tags").filter(pk__gt=99),
         lambda rows: rows.prefetch_related("tags").order_by("pk")[3:6],
-        lambda rows: rows.prefetch_related("authors", "authors__books", "authors__books__tags").order_by("pk"),
-    ]  # fmt: skip
+        lambda rows: rows.prefetch_related(
+            "authors", "authors__books", "authors__books__tags"
+        ).order_by("pk"),
+    ]
 
 
 @cases.reading(Book)
@@ -153,14 +163,20 @@ def children_of_tables() -> list[Any]:
         lambda rows: rows.filter(name__startswith="C", royalties__gt=1),
         lambda rows: rows.filter(books__title="The Pool").distinct().order_by("pk"),
         lambda rows: rows.prefetch_related("books__publisher").order_by("pk"),
-        lambda rows: rows.filter(authorship__position=2, authorship__share__lt=1)
-        .annotate(n=Count("pk"))
-        .order_by("pk"),
+        lambda rows: (
+            rows.filter(authorship__position=2, authorship__share__lt=1)
+            .annotate(n=Count("pk"))
+            .order_by("pk")
+        ),
         lambda rows: rows.values("name", "pen_name", "person_ptr_id").order_by("pk"),
         lambda rows: rows.order_by("pk").in_bulk([1, 3, 99]),
         lambda rows: rows.dates("born", "year"),
-        lambda rows: rows.filter(Q(books__pages__gt=100) & ~Q(books__pages__gt=150)).distinct().order_by("pk"),
-    ]  # fmt: skip
+        lambda rows: (
+            rows.filter(Q(books__pages__gt=100) & ~Q(books__pages__gt=150))
+            .distinct()
+            .order_by("pk")
+        ),
+    ]
 
 
 @cases.reading(Cheap)
@@ -191,7 +207,9 @@ def generic_relations() -> list[Any]:
     return [
         lambda rows: rows.prefetch_related("subject").order_by("pk"),
         lambda rows: rows.prefetch_related(
-            GenericPrefetch("subject", [Book.objects.only("title"), Tag.objects.all(), Person.objects.all()])
+            GenericPrefetch(
+                "subject", [Book.objects.only("title"), Tag.objects.all(), Person.objects.all()]
+            )
         ).order_by("pk"),
         lambda rows: rows.filter(book__title__startswith="The").order_by("pk"),
         lambda rows: rows.filter(content_type__model="tag"),
@@ -199,7 +217,7 @@ def generic_relations() -> list[Any]:
         lambda rows: rows.select_related("content_type").order_by("pk"),
         lambda rows: rows.values("content_type__model").annotate(n=Count("*")).order_by("n"),
         lambda rows: rows.filter(book__publisher__country="FR").order_by("pk").values_list("text"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Tag)
@@ -233,9 +251,11 @@ def composite_keys() -> list[Any]:
         lambda rows: rows.exclude(pk=(2, 1)).order_by("pk")[:4],
         lambda rows: rows.aggregate(n=Count("pk")),
         lambda rows: rows.only("printed").order_by("pk"),
-        lambda rows: rows.filter(pk__in=Edition.objects.filter(printed__gt=500).values("pk")).order_by("pk"),
+        lambda rows: rows.filter(
+            pk__in=Edition.objects.filter(printed__gt=500).values("pk")
+        ).order_by("pk"),
         lambda rows: rows.first(),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Category)
@@ -254,21 +274,27 @@ def trees() -> list[Any]:
 @cases.reading(Publisher)
 def filtered_relations() -> list[Any]:
     return [
-        lambda rows: rows.annotate(
-            long=FilteredRelation("books", condition=Q(books__pages__gt=100))
-        ).filter(long__isnull=False).distinct(),
+        lambda rows: (
+            rows.annotate(long=FilteredRelation("books", condition=Q(books__pages__gt=100)))
+            .filter(long__isnull=False)
+            .distinct()
+        ),
         lambda rows: rows.annotate(
             long=FilteredRelation("books", condition=Q(books__title__contains="%"))
         ).values_list("name", "long__title"),
-        lambda rows: rows.annotate(
-            dear=FilteredRelation("books", condition=Q(books__price__gt=F("books__pages") / 10))
-        ).annotate(n=Count("dear")).values("name", "n"),
+        lambda rows: (
+            rows.annotate(
+                dear=FilteredRelation("books", condition=Q(books__price__gt=F("books__pages") / 10))
+            )
+            .annotate(n=Count("dear"))
+            .values("name", "n")
+        ),
         lambda rows: rows.filter(books__authors__name="Ada").distinct(),
         lambda rows: rows.filter(books__in=Book.objects.filter(pages__lt=60)).distinct(),
         lambda rows: rows.exclude(books__rating__gt=3),
         lambda rows: rows.filter(Q(books=None) | Q(country="FR")).distinct(),
         lambda rows: rows.prefetch_related("books__category", "books__editor__mentor"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Cover)
@@ -339,6 +365,8 @@ def absent_relations() -> list[Any]:
         lambda rows: rows.get(publisher__country="US"),
         lambda rows: rows.get(authors__name="Nobody"),
         the_other_end,
-        lambda rows: rows.prefetch_related(Prefetch("tags", Publisher.objects.all())).order_by("pk"),
+        lambda rows: rows.prefetch_related(Prefetch("tags", Publisher.objects.all())).order_by(
+            "pk"
+        ),
         lambda rows: rows.earliest("publisher__nothing"),
-    ]  # fmt: skip
+    ]

@@ -9,7 +9,16 @@ from django.db.models import CharField, Count, F, IntegerField, Max, Prefetch, Q
 from django.db.models.functions import Length, Lower
 
 from tests.differential.case import Cases
-from tests.differential.models import Author, Book, Cheap, Edition, Everything, Person, Publisher, Tag  # fmt: skip # noqa: E501
+from tests.differential.models import (
+    Author,
+    Book,
+    Cheap,
+    Edition,
+    Everything,
+    Person,
+    Publisher,
+    Tag,
+)
 
 cases = Cases()
 
@@ -40,10 +49,12 @@ def values() -> list[Any]:
         lambda rows: rows.order_by("pk").values_list("pk", flat=True).get(title="A Loop"),
         lambda rows: rows.values("title").get(pk=2),
         lambda rows: rows.order_by("-pk").values_list("title").first(),
-        lambda rows: rows.annotate(n=Count("tags")).values_list("n", "title").order_by("-n", "title").last(),
+        lambda rows: (
+            rows.annotate(n=Count("tags")).values_list("n", "title").order_by("-n", "title").last()
+        ),
         lambda rows: rows.extra(select={"x": "pages * 2"}).values("x", "title").order_by("pk"),
         lambda rows: rows.values_list("pk", "notes__text").order_by("pk", "notes__pk"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Book)
@@ -57,10 +68,14 @@ def deferred() -> list[Any]:
         lambda rows: rows.only("pk").order_by("pk"),
         lambda rows: rows.only("title").annotate(n=Count("tags")).order_by("pk"),
         lambda rows: rows.select_related("publisher").only("publisher__country").order_by("pk"),
-        lambda rows: rows.prefetch_related(Prefetch("tags", Tag.objects.only("label"))).only("title").order_by("pk"),
+        lambda rows: (
+            rows.prefetch_related(Prefetch("tags", Tag.objects.only("label")))
+            .only("title")
+            .order_by("pk")
+        ),
         lambda rows: rows.defer("publisher__name").select_related("publisher").order_by("pk")[:4],
         lambda rows: rows.only("title").order_by("pk").in_bulk([1, 2]),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Book)
@@ -77,7 +92,7 @@ def distinct() -> list[Any]:
         lambda rows: rows.values_list("title", flat=True).distinct().order_by("-title"),
         lambda rows: rows.values("authors__name").distinct().order_by("authors__name")[1:3],
         lambda rows: rows.distinct().filter(authors__books__pages__gt=50).order_by("pk").count(),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Book)
@@ -123,7 +138,7 @@ def slices_and_orders() -> list[Any]:
         lambda rows: rows.using("default").order_by("pk"),
         lambda rows: rows.complex_filter({"pages__gt": 100}).order_by("pk"),
         lambda rows: rows.complex_filter(Q(pages__gt=100)).order_by("pk"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Book)
@@ -137,27 +152,65 @@ def sets() -> list[Any]:
         lambda rows: rows.difference(short, dear).order_by("-pages", "pk"),
         lambda rows: rows.union(short).order_by("title", "pk")[1:4],
         lambda rows: rows.order_by("pk")[:2].union(short.order_by("-pk")[:2]).order_by("pk"),
-        lambda rows: rows.values("pk", "title").union(short.values("pk", "title")).order_by("title", "pk"),
-        lambda rows: rows.values_list("title").union(Publisher.objects.order_by().values_list("name")).order_by("title"),
-        lambda rows: rows.values_list("title", flat=True).intersection(short.values_list("title", flat=True)).order_by("title"),
-        lambda rows: rows.annotate(x=Value(1)).values("pk", "x").union(short.annotate(x=Value(2)).values("pk", "x")).order_by("pk", "x"),
-        lambda rows: rows.annotate(x=Value("a")).values("pk", "x").union(short.annotate(x=Value("b")).values("pk", "x")).order_by("pk", "x"),
-        lambda rows: rows.annotate(x=Value(None, output_field=IntegerField())).values("x").union(short.annotate(x=F("pages")).values("x")).order_by("x"),
-        lambda rows: rows.annotate(x=Value("", output_field=CharField())).values_list("pk", "x").union(Person.objects.values_list("pk", "name")).order_by("pk", "x"),
+        lambda rows: (
+            rows.values("pk", "title").union(short.values("pk", "title")).order_by("title", "pk")
+        ),
+        lambda rows: (
+            rows.values_list("title")
+            .union(Publisher.objects.order_by().values_list("name"))
+            .order_by("title")
+        ),
+        lambda rows: (
+            rows.values_list("title", flat=True)
+            .intersection(short.values_list("title", flat=True))
+            .order_by("title")
+        ),
+        lambda rows: (
+            rows.annotate(x=Value(1))
+            .values("pk", "x")
+            .union(short.annotate(x=Value(2)).values("pk", "x"))
+            .order_by("pk", "x")
+        ),
+        lambda rows: (
+            rows.annotate(x=Value("a"))
+            .values("pk", "x")
+            .union(short.annotate(x=Value("b")).values("pk", "x"))
+            .order_by("pk", "x")
+        ),
+        lambda rows: (
+            rows.annotate(x=Value(None, output_field=IntegerField()))
+            .values("x")
+            .union(short.annotate(x=F("pages")).values("x"))
+            .order_by("x")
+        ),
+        lambda rows: (
+            rows.annotate(x=Value("", output_field=CharField()))
+            .values_list("pk", "x")
+            .union(Person.objects.values_list("pk", "name"))
+            .order_by("pk", "x")
+        ),
         lambda rows: rows.filter(pages__gt=100).union(short).count(),
         lambda rows: rows.filter(pk__in=[]).union(short).order_by("pk"),
         lambda rows: rows.none().union(rows.filter(pk=1), short).order_by("pk"),
         lambda rows: rows.filter(pages__gt=100).union(short).exists(),
         lambda rows: rows.filter(pages__gt=100).union(short).order_by("-pk").first(),
-        lambda rows: rows.filter(pages__gt=100).union(short).order_by("pk").values_list("title", flat=True),
+        lambda rows: (
+            rows.filter(pages__gt=100).union(short).order_by("pk").values_list("title", flat=True)
+        ),
         lambda rows: rows.filter(pages__gt=100) | short.filter(price__lt=5),
         lambda rows: (rows.filter(pages__gt=60) & rows.filter(price__gt=10)).order_by("pk"),
         lambda rows: (rows.filter(pages__gt=60) ^ rows.filter(price__gt=10)).order_by("pk"),
         lambda rows: rows.difference(short.intersection(dear)).order_by("pk"),
         lambda rows: rows.filter(pk__in=short.values("pk").union(dear.values("pk"))).order_by("pk"),
-        lambda rows: rows.select_related("publisher").union(short.select_related("publisher")).order_by("pk"),
-        lambda rows: rows.values("released", "price").union(short.values("released", "price")).order_by("price"),
-    ]  # fmt: skip
+        lambda rows: (
+            rows.select_related("publisher").union(short.select_related("publisher")).order_by("pk")
+        ),
+        lambda rows: (
+            rows.values("released", "price")
+            .union(short.values("released", "price"))
+            .order_by("price")
+        ),
+    ]
 
 
 @cases.reading(Book)
@@ -165,18 +218,35 @@ def extra() -> list[Any]:
     return [
         lambda rows: rows.extra(select={"half": "pages / 2"}).order_by("pk"),
         lambda rows: rows.extra(select={"x": "pages + %s"}, select_params=[5]).order_by("pk"),
-        lambda rows: rows.extra(select={"x": "%s", "y": "%s::int"}, select_params=["it's %", "7"]).order_by("pk"),
-        lambda rows: rows.extra(where=["pages > %s", "title LIKE 'A%%'"], params=[10]).order_by("pk"),
-        lambda rows: rows.extra(where=["title = %s OR price > %s"], params=["A Loop", Decimal("30")]).order_by("pk"),
-        lambda rows: rows.extra(tables=["differential_cover"], where=["differential_cover.book_id = differential_book.id"]).order_by("pk"),
+        lambda rows: rows.extra(
+            select={"x": "%s", "y": "%s::int"}, select_params=["it's %", "7"]
+        ).order_by("pk"),
+        lambda rows: rows.extra(where=["pages > %s", "title LIKE 'A%%'"], params=[10]).order_by(
+            "pk"
+        ),
+        lambda rows: rows.extra(
+            where=["title = %s OR price > %s"], params=["A Loop", Decimal(30)]
+        ).order_by("pk"),
+        lambda rows: rows.extra(
+            tables=["differential_cover"],
+            where=["differential_cover.book_id = differential_book.id"],
+        ).order_by("pk"),
         lambda rows: rows.extra(order_by=["-pages", "id"]),
-        lambda rows: rows.extra(select={"n": "SELECT count(*) FROM differential_edition e WHERE e.book_id = differential_book.id"}).order_by("pk"),
-        lambda rows: rows.extra(select={"flag": "pages > 100"}).values("flag", "title").order_by("pk"),
+        lambda rows: rows.extra(
+            select={
+                "n": "SELECT count(*) FROM differential_cover WHERE book_id = differential_book.id"
+            }
+        ).order_by("pk"),
+        lambda rows: (
+            rows.extra(select={"flag": "pages > 100"}).values("flag", "title").order_by("pk")
+        ),
         lambda rows: rows.extra(select={"flag": "pages > 100"}).extra(order_by=["flag", "id"]),
-        lambda rows: rows.extra(where=["released > %s"], params=["2023-06-01 00:00+00"]).order_by("pk"),
+        lambda rows: rows.extra(where=["released > %s"], params=["2023-06-01 00:00+00"]).order_by(
+            "pk"
+        ),
         lambda rows: rows.extra(where=["id = ANY(%s)"], params=[[1, 2, 3]]).order_by("pk"),
         lambda rows: rows.extra(where=["id IN (%s, %s)"], params=["1", 2]).order_by("pk"),
-    ]  # fmt: skip
+    ]
 
 
 @cases.reading(Book)
@@ -186,27 +256,65 @@ def raw() -> list[Any]:
         lambda rows: rows.raw(f"SELECT * FROM {table} ORDER BY id"),
         lambda rows: rows.raw(f"SELECT id, title FROM {table} ORDER BY id"),
         lambda rows: rows.raw(f"SELECT * FROM {table} WHERE pages > %s ORDER BY id", [100]),
-        lambda rows: rows.raw(f"SELECT * FROM {table} WHERE pages > %s AND title LIKE %s ORDER BY id", (10, "A%")),
-        lambda rows: rows.raw(f"SELECT * FROM {table} WHERE title = %(title)s OR pages = %(n)s ORDER BY id", {"title": "A Loop", "n": 101}),
-        lambda rows: rows.raw(f"SELECT * FROM {table} WHERE pages > %(n)s AND pages < %(n)s * 2 ORDER BY id", {"n": 40}),
-        lambda rows: rows.raw(f"SELECT id, title AS editor_name, pages * 2 AS twice FROM {table} ORDER BY id"),
-        lambda rows: rows.raw(f"SELECT id AS x, title AS y FROM {table} ORDER BY id", translations={"x": "id", "y": "title"}),
+        lambda rows: rows.raw(
+            f"SELECT * FROM {table} WHERE pages > %s AND title LIKE %s ORDER BY id", (10, "A%")
+        ),
+        lambda rows: rows.raw(
+            f"SELECT * FROM {table} WHERE title = %(title)s OR pages = %(n)s ORDER BY id",
+            {"title": "A Loop", "n": 101},
+        ),
+        lambda rows: rows.raw(
+            f"SELECT * FROM {table} WHERE pages > %(n)s AND pages < %(n)s * 2 ORDER BY id",
+            {"n": 40},
+        ),
+        lambda rows: rows.raw(
+            f"SELECT id, title AS editor_name, pages * 2 AS twice FROM {table} ORDER BY id"
+        ),
+        lambda rows: rows.raw(
+            f"SELECT id AS x, title AS y FROM {table} ORDER BY id",
+            translations={"x": "id", "y": "title"},
+        ),
         lambda rows: rows.raw(f"SELECT * FROM {table} WHERE title LIKE '100\\%%' ORDER BY id"),
-        lambda rows: rows.raw(f"SELECT * FROM {table} WHERE title LIKE '100%%' AND pages <> %s ORDER BY id", [0]),
+        lambda rows: rows.raw(
+            f"SELECT * FROM {table} WHERE title LIKE '100%%' AND pages <> %s ORDER BY id", [0]
+        ),
         lambda rows: rows.raw(f"SELECT * FROM {table} WHERE id = ANY(%s) ORDER BY id", [[1, 2]]),
-        lambda rows: rows.raw(f"SELECT * FROM {table} WHERE released > %s ORDER BY id", ["2023-06-01"]),
-        lambda rows: rows.raw(f"SELECT * FROM {table} WHERE id IN (%s, %s, %s) ORDER BY id", ["1", 2, 3]),
-        lambda rows: rows.raw(f"SELECT * FROM {table} ORDER BY id").prefetch_related("tags", "publisher"),
-        lambda rows: rows.raw(f"SELECT b.*, now() > '2000-01-01' AS late FROM {table} b ORDER BY id LIMIT %s OFFSET %s", [3, 1]),
+        lambda rows: rows.raw(
+            f"SELECT * FROM {table} WHERE released > %s ORDER BY id", ["2023-06-01"]
+        ),
+        lambda rows: rows.raw(
+            f"SELECT * FROM {table} WHERE id IN (%s, %s, %s) ORDER BY id", ["1", 2, 3]
+        ),
+        lambda rows: rows.raw(f"SELECT * FROM {table} ORDER BY id").prefetch_related(
+            "tags", "publisher"
+        ),
+        lambda rows: rows.raw(
+            f"SELECT b.*, now() > '2000-01-01' AS x FROM {table} b ORDER BY id LIMIT %s OFFSET %s",
+            [3, 1],
+        ),
         lambda rows: rows.raw(f"SELECT * FROM {table} WHERE FALSE"),
-        lambda rows: rows.raw(f"SELECT id, ARRAY[pages, 1] AS l, NULL AS n, 1.50 AS d, 'x'::char(3) AS c, '{{\"a\": 1}}'::json AS j FROM {table} ORDER BY id"),
-        lambda rows: rows.raw(f"SELECT id, interval '1 day' AS i, '1.2.3.4'::inet AS a, point(1,2) AS p, '1'::bit(3) AS b, 5::money AS m FROM {table} ORDER BY id"),
-        lambda rows: rows.raw(f"WITH b AS (SELECT * FROM {table} WHERE pages > %s) SELECT * FROM b ORDER BY id", [100]),
-        lambda rows: rows.raw(f"SELECT * FROM {table} WHERE about @> %s ORDER BY id", ['{"weight": 10}']),
+        lambda rows: rows.raw(
+            f"SELECT id, ARRAY[pages, 1] AS l, NULL AS n, 1.50 AS d, 'x'::char(3) AS c,"
+            f" '{{\"a\": 1}}'::json AS j FROM {table} ORDER BY id"
+        ),
+        lambda rows: rows.raw(
+            f"SELECT id, interval '1 day' AS i, '1.2.3.4'::inet AS a, point(1,2) AS p,"
+            f" '1'::bit(3) AS b, 5::money AS m FROM {table} ORDER BY id"
+        ),
+        lambda rows: rows.raw(
+            f"WITH b AS (SELECT * FROM {table} WHERE pages > %s) SELECT * FROM b ORDER BY id", [100]
+        ),
+        lambda rows: rows.raw(
+            f"SELECT * FROM {table} WHERE about @> %s ORDER BY id", ['{"weight": 10}']
+        ),
         lambda rows: rows.raw(f"SELECT * FROM {table} WHERE about ? %s ORDER BY id", ["weight"]),
-        lambda rows: rows.raw(f"SELECT * FROM {table} WHERE %s IS NULL OR pages > %s ORDER BY id", [None, 50]),
-        lambda rows: rows.raw(f"SELECT * FROM {table} WHERE (%s = 'x') = %s ORDER BY id", ["x", True]),
-    ]  # fmt: skip
+        lambda rows: rows.raw(
+            f"SELECT * FROM {table} WHERE %s IS NULL OR pages > %s ORDER BY id", [None, 50]
+        ),
+        lambda rows: rows.raw(
+            f"SELECT * FROM {table} WHERE (%s = 'x') = %s ORDER BY id", ["x", True]
+        ),
+    ]
 
 
 @cases.reading(Book)
@@ -217,12 +325,16 @@ def many() -> list[Any]:
         lambda rows: rows.exclude(pk__in=list(range(3, MANY))).order_by("pk"),
         lambda rows: rows.filter(title__in=[f"t{n}" for n in range(MANY)] + ["A Loop"]),
         lambda rows: rows.order_by("pk").in_bulk(range(MANY)),
-        lambda rows: rows.filter(price__in=[Decimal(n) / 100 for n in range(10_000)]).order_by("pk"),
+        lambda rows: rows.filter(price__in=[Decimal(n) / 100 for n in range(10_000)]).order_by(
+            "pk"
+        ),
         lambda rows: rows.filter(Q(pk__in=range(MANY)) & Q(pages__in=range(MANY))).order_by("pk"),
         lambda rows: rows.filter(pk__in=[*range(100), None]).order_by("pk"),
         lambda rows: rows.filter(rating__in=[0.5, 1, Decimal("2.5"), "3"]).order_by("pk"),
         lambda rows: rows.filter(tags__in=Tag.objects.all()).distinct().order_by("pk"),
-        lambda rows: rows.filter(authors__in=[Author(pk=1), Author(pk=2)]).distinct().order_by("pk"),
+        lambda rows: (
+            rows.filter(authors__in=[Author(pk=1), Author(pk=2)]).distinct().order_by("pk")
+        ),
     ]
 
 
@@ -262,13 +374,15 @@ def inside_native_code() -> list[Any]:
 def explained() -> list[Any]:
     return [
         lambda rows: rows.filter(pages__gt=100).explain(costs=False),
-        lambda rows: rows.filter(title="A Loop", price__lt=Decimal("5")).explain(costs=False),
+        lambda rows: rows.filter(title="A Loop", price__lt=Decimal(5)).explain(costs=False),
         lambda rows: rows.filter(publisher__country="US").explain(costs=False, verbose=True),
         lambda rows: rows.filter(pk__in=[1, 2]).explain(format="json", costs=False),
         lambda rows: rows.filter(released__year=2023).explain(format="yaml", costs=False),
         lambda rows: rows.annotate(n=Count("tags")).order_by("n").explain(costs=False),
-        lambda rows: rows.filter(pk=1).explain(analyze=True, costs=False, timing=False, summary=False, buffers=False),
-    ]  # fmt: skip
+        lambda rows: rows.filter(pk=1).explain(
+            analyze=True, costs=False, timing=False, summary=False, buffers=False
+        ),
+    ]
 
 
 @cases.failing(Book)

@@ -1,5 +1,7 @@
 """Every type of field that Django itself has, and custom ones."""
 
+# ruff: noqa: DJ001 - of every type there are NULLs
+
 from __future__ import annotations
 
 import dataclasses

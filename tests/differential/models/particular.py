@@ -1,5 +1,7 @@
 """What only PostgreSQL has."""
 
+# ruff: noqa: DJ001 - of every type there are NULLs
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,6 +1,7 @@
 from poolapp.managers.elasticsearch import ElasticsearchManager
 from tests.composite import with_composites
 from tests.integration.contract.under_test import StoreUnderTest
+from tests.integration.es_documents import ALONE
 
 UNDER_TEST = StoreUnderTest(
     name="Elasticsearch",
@@ -12,6 +13,7 @@ UNDER_TEST = StoreUnderTest(
         place,
         refresh=True,
         long_text="keyword",
+        settings=ALONE,
     ),
     refuses=frozenset({"big_integer", "duration"}),
     rounds=True,

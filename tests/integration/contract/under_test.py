@@ -17,6 +17,8 @@ class StoreUnderTest:
     ``manager(alias, place)`` makes the manager of Article: what it writes has to be found by the
     next query at once. ``cannot`` are the names of the abilities that it has to refuse with
     NotSupportedError: see ``abilities``. ``service`` is the name of its server (``server_urls``).
+    ``otherwise`` are those that it has in another way, by Django's own names, of which its own
+    tests tell; only a store without any is tested for outages and round trips here.
     ``everything(alias, place)`` makes that of Everything, where it differs; ``refuses`` are the
     fields of which the store refuses some of the extreme values of ``tests.stores.values``.
     ``rounds`` says that the tests' own server, a stand-in, rounds numbers of many digits.
@@ -28,6 +30,7 @@ class StoreUnderTest:
     backend: str
     manager: Callable[[str, str], Any]
     cannot: frozenset[str] = frozenset()
+    otherwise: frozenset[str] = frozenset()
     everything: Callable[[str, str], Any] | None = None
     refuses: frozenset[str] = frozenset()
     rounds: bool = False

@@ -44,12 +44,13 @@ NO_NUL = "PostgreSQL text fields cannot contain NUL (0x00) bytes"
 
 def bind(value: Any, transformer: Any) -> Bound:
     """``transformer`` is psycopg's, for what has no kind of its own here."""
-    binder = _BINDERS.get(type(value)) or _binder_for(type(value))
+    kind: Any = type(value)
+    binder = _BINDERS.get(kind) or _binder_for(kind)
     return _bind_other(value, transformer) if binder is None else binder(value)
 
 
 @lru_cache(maxsize=256)
-def _binder_for(kind: type) -> Callable[[Any], Bound] | None:
+def _binder_for(kind: Any) -> Callable[[Any], Bound] | None:
     """Of a subclass, such as that of an enumeration of numbers: its base's."""
     return next((_BINDERS[base] for base in kind.__mro__ if base in _BINDERS), None)
 
@@ -123,9 +124,11 @@ def _bind_other(value: Any, transformer: Any) -> Bound:
     return (QUOTED + cast if quoted else UNKNOWN), text
 
 
-def bind_list(values: Sequence[Any], transformer: Any) -> Bound | None:
-    """What stands for the list of an ``IN``, as one array: for values whose literals have one and
-    the same type. None for others."""
+def bind_list(values: Sequence[Any]) -> Bound | None:
+    """What stands for the list of an ``IN``, as one array: for several values whose literals have
+    one and the same type. None for others."""
+    if len(values) == 1:
+        return None  # the server plans it as an equality
     kinds = {type(value) for value in values}
     if kinds <= _WHOLE:
         bound = [_bind_int(value) for value in values]

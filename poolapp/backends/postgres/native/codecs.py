@@ -17,7 +17,7 @@ import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -27,24 +27,47 @@ from psycopg import postgres
 from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 from psycopg.dbapi20 import BinaryTextDumper
 from psycopg.pq import Format
-from psycopg.types.datetime import TimestamptzBinaryLoader, TimestamptzLoader
+from psycopg.types.datetime import TimestamptzLoader
 
 Convert = Callable[[Any], Any]
 
 
-def _oids(*names: str) -> frozenset[int]:
-    return frozenset(postgres.types[name].oid for name in names)
+_AS_THEY_ARE = {
+    "bool": "BoolLoader", "bytea": "ByteaLoader", "float8": "FloatLoader", "int2": "IntLoader",
+    "int4": "IntLoader", "int8": "IntLoader", "oid": "IntLoader",
+}  # fmt: skip
+"""asyncpg's own codecs give what these loaders do, and take what ``binding`` gives."""
 
-
-_AS_THEY_ARE = _oids("bool", "int2", "int4", "int8", "oid", "float8", "bytea")
-"""asyncpg's own codecs give what psycopg's loaders do, and take what ``binding`` gives."""
-
-_TEXTS = _oids("text", "varchar", "bpchar", "name", "jsonb")
+_TEXTS = {
+    "bpchar": "TextLoader", "jsonb": "TextLoader", "name": "TextLoader", "text": "TextLoader",
+    "varchar": "TextLoader",
+}  # fmt: skip
 """The same, and they take the text of a literal."""
 
-_BINARY = _oids("numeric", "date", "time", "timetz", "timestamp", "timestamptz", "interval", "uuid")
+_BINARY = {
+    "date": "DateLoader", "interval": "IntervalLoader", "numeric": "NumericLoader",
+    "time": "TimeLoader", "timestamp": "TimestampLoader", "timestamptz": "SpecificTzLoader",
+    "timetz": "TimetzLoader", "uuid": "UUIDLoader",
+}  # fmt: skip
 """psycopg reads and writes these in binary. It is quicker than text, and infinity stays what it
 is, which asyncpg takes for the last day of the calendar."""
+
+_TIMESTAMPTZ = postgres.types["timestamptz"].oid
+
+
+def _oids(expected: Mapping[str, str], adapters: AdaptersMap) -> frozenset[int]:
+    """Of the types that have the loader which they come with: a user may register another one."""
+    found = set()
+    for name, loader_name in expected.items():
+        oid = postgres.types[name].oid
+        loader = adapters.get_loader(oid, Format.TEXT)
+        if (
+            loader is not None
+            and loader.__name__ == loader_name
+            and loader.__module__.startswith(("psycopg", "django."))
+        ):
+            found.add(oid)
+    return frozenset(found)
 
 
 class Adapters(AdaptersMap):
@@ -105,7 +128,7 @@ def adapters_of(alias: str, database: Mapping[str, Any]) -> Adapters:
     return _adapters(alias, *(str(database.get(name)) for name in ("NAME", "HOST", "PORT")))
 
 
-_nobody = cast(Any, SimpleNamespace(database="", user="", password=None))
+_NOBODY: Any = SimpleNamespace(database="", user="", password=None)
 
 
 class Codecs:
@@ -113,26 +136,30 @@ class Codecs:
 
     def __init__(self, adapters: Adapters, session_zone: str, zone: Any) -> None:
         self.version = adapters.version
+        move = _mover(_clock(session_zone), zone)
         own = AdaptersMap(adapters)
-        own.register_loader(
-            "timestamptz", _loader_in(_clock(session_zone), zone, TimestamptzLoader)
-        )
-        own.register_loader(
-            "timestamptz", _loader_in(_clock(session_zone), zone, TimestamptzBinaryLoader)
-        )
+        binary = _oids(_BINARY, adapters)
+        if _TIMESTAMPTZ in binary:
+            own.register_loader("timestamptz", _text_loader(move))
         self.transformer: Any = Transformer(Context(own))
         self._protocol = protocol.Protocol(
             ("poolapp", 0),
             None,
-            SimpleNamespace(database="", user="", password=""),
+            _NOBODY,
             asyncpg.Record,
             None,
         )
         self._settings = self._protocol.get_settings()
         self._loads: dict[int, Convert] = {}
-        self._known = set(_AS_THEY_ARE | _TEXTS)
-        for oid in _BINARY:
-            self._make_binary(oid, self.transformer.get_loader(oid, Format.BINARY).load)
+        self._texts = _oids(_TEXTS, adapters)
+        self._known = set(self._texts | _oids(_AS_THEY_ARE, adapters))
+        self._as_they_are = self._known - self._texts
+        for oid in binary:
+            load = self.transformer.get_loader(oid, Format.BINARY).load
+            if oid == _TIMESTAMPTZ and move is not None:
+                self._make_binary(oid, _moved(load, move))
+            else:
+                self._make_binary(oid, load)
 
     def state(self, name: str, text: str) -> Any:
         """A statement of asyncpg's that is yet to be prepared."""
@@ -152,8 +179,7 @@ class Codecs:
         # asyncpg has one codec for a type, whether it comes or goes: a text for an integer has all
         # the integers of its statement written as texts.
         changed = {parameters[each] for each in literals if each < len(parameters)}
-        changed -= _TEXTS
-        changed &= _AS_THEY_ARE | self._loads.keys()
+        changed &= self._as_they_are | self._loads.keys()
         for oid in changed:
             self._make_text(oid)
         try:
@@ -186,19 +212,33 @@ class Codecs:
         return bytes(self.transformer.get_dumper(value, PyFormat.TEXT).dump(value)).decode()
 
 
-def _loader_in(clock: datetime.tzinfo, zone: Any, base: Any) -> Any:
-    """As Django's loader: the moment by the session's clock, said to be in Django's zone. psycopg
-    gives UTC where it has no connection to ask."""
+Move = Callable[[datetime.datetime], datetime.datetime]
 
-    class LoaderInZone(base):  # type: ignore[misc]
+
+def _mover(clock: datetime.tzinfo, zone: Any) -> Move | None:
+    """As Django's loader: the moment by the session's clock, said to be in Django's zone. psycopg
+    gives UTC where it has no connection to ask, and None stands for that."""
+    if clock is datetime.UTC:
+        return None if zone is datetime.UTC else lambda moment: moment.replace(tzinfo=zone)
+
+    def move(moment: datetime.datetime) -> datetime.datetime:
+        try:
+            return moment.astimezone(clock).replace(tzinfo=zone)
+        except OverflowError:
+            raise psycopg.DataError("timestamp out of Python's calendar") from None
+
+    return move
+
+
+def _moved(load: Convert, move: Move) -> Convert:
+    return lambda data: move(load(data))
+
+
+def _text_loader(move: Move | None) -> Any:
+    class LoaderInZone(TimestamptzLoader):
         def load(self, data: Any) -> datetime.datetime:
-            moment: datetime.datetime = super().load(data)
-            if clock is not datetime.UTC:
-                try:
-                    moment = moment.astimezone(clock)
-                except OverflowError:
-                    raise psycopg.DataError("timestamp out of Python's calendar") from None
-            return moment.replace(tzinfo=zone)
+            moment = super().load(data)
+            return moment if move is None else move(moment)
 
     return LoaderInZone
 

@@ -40,6 +40,7 @@ def wrapper_class(engine: str) -> Any:
     class NativeDatabase(base):  # type: ignore[misc, valid-type]
         session: Session
         pool_alias: str
+        database_name: str | None
         pool = None  # Django's own, of OPTIONS["pool"], which would never be used
         ops_class = swift_operations(native_operations(base.ops_class))
 
@@ -140,13 +141,15 @@ def wrapper(alias: str, pool: str, session: Session) -> Any:
     found = None
     while free and found is None:
         found = free.pop()
-        if found.settings_dict is not settings:
+        # A test run renames the database in place. In the other one, types have other numbers.
+        if found.settings_dict is not settings or found.database_name != settings["NAME"]:
             found = None
     if found is None:
         if vendor_of(settings["ENGINE"]) != "postgresql":
             raise ImproperlyConfigured(not_postgres(alias, settings["ENGINE"]))
         found = wrapper_class(settings["ENGINE"])(settings, alias)
         found.pool_alias = pool
+        found.database_name = settings["NAME"]
         found.seen = _Settings.version
     refresh(found)
     found.session = session

@@ -11,7 +11,13 @@ import asyncpg
 
 from poolapp.backends.postgres.native.codecs import Codecs
 from poolapp.backends.postgres.native.commands import is_several, keyword
-from poolapp.backends.postgres.native.prepared import forget, prepared, schema_changed, settle
+from poolapp.backends.postgres.native.prepared import (
+    forget,
+    prepared,
+    schema_changed,
+    session_changed,
+    settle,
+)  # fmt: skip
 from poolapp.backends.postgres.native.shape import (
     Kinds,
     Shape,
@@ -30,7 +36,14 @@ _SIMPLE = frozenset({
 })  # fmt: skip
 """Commands without rows: sent as they are, in one round trip."""
 
-_CHANGES_SCHEMA = frozenset({"alter", "create", "discard", "do", "drop", "import", "reset", "set"})
+_CHANGES_SCHEMA = frozenset({"alter", "create", "do", "drop", "import"})
+
+_CHANGES_SESSION = re.compile(
+    r"^\s*(?:(?:re)?set\b.*\b(?:search_path|all)\b|discard\b"
+    r"|create\s+(?:(?:local|global)\s+)?temp(?:orary)?\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What gives the names in statements another meaning, in this session alone."""
 
 _GRUMBLES = ("42", "22")
 """SQLSTATE classes: what the server can have against a statement whose parameters it has to guess,
@@ -200,18 +213,14 @@ async def _run_as_it_is(connection: Any, sql: str, codecs: Codecs, keep: bool) -
 
 
 async def _run_simple(connection: Any, sql: str, word: str) -> Result:
-    changes = word not in _SIMPLE or word in _CHANGES_SCHEMA
-    if changes and not _is_harmless(sql):
+    if _CHANGES_SESSION.search(sql):
+        session_changed(connection)
+    elif word not in _SIMPLE or word in _CHANGES_SCHEMA:
         schema_changed(connection)
     status = await connection._protocol.query(sql, None)
     if not connection.is_in_transaction():
         settle(connection)
     return Result(status=status or None)
-
-
-def _is_harmless(sql: str) -> bool:
-    """Of what is sent often: the constraints are no schema."""
-    return sql.startswith("SET CONSTRAINTS")
 
 
 async def fetched(connection: Any, state: Any, sent: Sequence[Any]) -> Result:

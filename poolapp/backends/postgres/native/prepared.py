@@ -18,21 +18,32 @@ class _Schema:
 
 
 _unsettled: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Connections that have changed a schema in a transaction which may be rolled back. What they
-prepare is not kept."""
+"""Connections that have done so in a transaction which may be rolled back. What they prepare until
+then is not kept."""
 
 
 def schema_changed(connection: Any) -> None:
     """A statement on this connection may have changed what others give."""
     _Schema.changes += 1
+    _unsettle(connection)
+
+
+def session_changed(connection: Any) -> None:
+    """The same, of statements on this connection alone."""
+    forget(connection)
+    _unsettle(connection)
+
+
+def _unsettle(connection: Any) -> None:
     if connection.is_in_transaction():
         _unsettled.add(connection)
 
 
 def settle(connection: Any) -> None:
-    """The connection's transaction has ended."""
-    if _unsettled:
+    """The connection's transaction has ended: only now others can see what it has changed."""
+    if connection in _unsettled:
         _unsettled.discard(connection)
+        _Schema.changes += 1
 
 
 async def prepared(

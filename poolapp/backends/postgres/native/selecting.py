@@ -22,13 +22,17 @@ _as_djangos = DatabaseErrorWrapper(SimpleNamespace(Database=psycopg, errors_occu
 """Raises psycopg's errors as those of ``django.db``."""
 
 
+def _greet(alias: str) -> None:
+    connections[alias].ensure_connection()
+
+
 async def rows_of(
     pool: PostgresPool, sql: str, params: Sequence[Any], timezone: Any, site: FrameType
 ) -> list[tuple[Any, ...]]:
     alias = database_of(pool.alias)
     adapters = adapters_of(alias, database.settings_of(alias))
     if not adapters.greeted:
-        await pool.natively(lambda: connections[alias].ensure_connection())
+        await pool.natively(_greet, alias)
 
     async def run(connection: Any) -> Result:
         codecs = codecs_for(adapters, connection.get_settings().TimeZone, timezone)

@@ -67,7 +67,7 @@ def bound(found: Template, values: Sequence[Any], transformer: Any) -> tuple[Kin
             continue
         listed = values[at : at + count]
         at += count
-        array = bind_list(listed, transformer)
+        array = bind_list(listed)
         if array is not None:
             kinds.append(ANY + _take(sent, array))
         else:

@@ -22,9 +22,9 @@ from poolapp.managers.elasticsearch.columns.text import (
     LONGEST_KEYWORD,
     BinaryColumn,
     ExactColumn,
+    IpColumn,
     LongText,
     TextColumn,
-    TextualIpColumn,
 )
 
 __all__ = ["Column", "JsonColumn", "LongText", "TextColumn", "VectorColumn", "column_of"]
@@ -38,7 +38,7 @@ _PLAIN: dict[Kind, type[Column]] = {
     Kind.DURATION: DurationColumn,
     Kind.FLOAT: FloatColumn,
     Kind.INTEGER: IntegerColumn,
-    Kind.IP: TextualIpColumn,
+    Kind.IP: IpColumn,
     Kind.JSON: JsonColumn,
     Kind.TIME: ExactColumn,
     Kind.UUID: ExactColumn,

@@ -144,28 +144,8 @@ class Column:
 
 
 class BooleanColumn(Column):
-    lookups = ORDERED
     type = "boolean"
 
     def group_value(self, found: dict[str, Any]) -> Any:
         value = found[self.key]
         return value == "true" if isinstance(value, str) else None if value is None else bool(value)
-
-
-class IpColumn(Column):
-    """Equal and ordered as an address, looked up as text by the class that is made of it."""
-
-    type = "ip"
-
-    def mapping(self) -> dict[str, Any]:
-        return {"type": "ip", "fields": {"keyword": {"type": "keyword"}}}
-
-    def equal(self, value: Any) -> Query:
-        # As a term of the ip itself, text with a slash would be a network.
-        return {"term": {f"{self.key}.keyword": {"value": value}}}
-
-    def among(self, values: tuple[Any, ...]) -> Query:
-        return one_of(f"{self.key}.keyword", values)
-
-    def group_by(self) -> dict[str, str] | None:
-        return {self.key: f"{self.key}.keyword"}

@@ -8,8 +8,8 @@ from django.db.models import Field
 
 from poolapp.managers.documents.conditions import Where
 from poolapp.managers.elasticsearch import fulltext, patterns
-from poolapp.managers.elasticsearch.columns.base import EQUALITIES, ORDERED, Column, IpColumn
-from poolapp.managers.elasticsearch.queries import Query
+from poolapp.managers.elasticsearch.columns.base import EQUALITIES, ORDERED, Column
+from poolapp.managers.elasticsearch.queries import Query, ranging
 
 LONGEST_KEYWORD = 8191
 """Characters: Lucene's limit of a term is 32,766 bytes, and a character has up to 4."""
@@ -57,13 +57,29 @@ class TextColumn(Column):
         return text_query(self, self.exactly, where) or super().query(where)
 
 
-class TextualIpColumn(IpColumn):
-    """An address, with the look-ups of text as well."""
+class IpColumn(Column):
+    """Ordered as an address, equal and looked up as text: as a term of the ``ip`` itself, text with
+    a slash would be a network."""
 
     lookups = TEXT_LOOKUPS
+    type = "ip"
+
+    def mapping(self) -> dict[str, Any]:
+        return {"type": "ip", "fields": {"keyword": {"type": "keyword"}}}
+
+    @property
+    def exactly(self) -> str:
+        return f"{self.key}.keyword"
+
+    @property
+    def sorts_by(self) -> str | None:
+        return self.key
 
     def query(self, where: Where) -> Query:
-        return text_query(self, f"{self.key}.keyword", where) or super().query(where)
+        return text_query(self, self.exactly, where) or super().query(where)
+
+    def compared(self, comparison: str, value: Any) -> Query:
+        return ranging(self.key, comparison, value)
 
 
 class BinaryColumn(Column):

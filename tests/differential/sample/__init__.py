@@ -1,0 +1,1 @@
+"""A package as a user would feed it: see `tests.differential.others`."""
