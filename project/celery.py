@@ -1,6 +1,6 @@
 """The demo's Celery app: `celery --app project worker`, with Valkey as its broker.
 
-Start that with `manage.py devservices up redis`.
+`manage.py demo` starts a worker; Valkey alone is started by `manage.py devservices up redis`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ import os
 
 from celery import Celery, shared_task
 
-from poolapp.devservices import urls
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
-_valkey = urls().get("redis", "redis://127.0.0.1:6379/0")
-app = Celery("project", broker=_valkey, backend=_valkey)
+app = Celery("project")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()  # poolapp.tasks among them
+# Of all threads: Celery's own "current app" is one of the thread that made it.
+app.set_default()
 
 
 @shared_task(name="project.count_entries")

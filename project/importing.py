@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from elasticsearch import ApiError, TransportError
 
 from poolapp import PoolError, pools
 from project import stdlib
-from project.models import INDEX, Entry, Import, entries_in
+from project.collecting import ImportFailed, type_of_progress
+from project.models import Entry, Import, entries_in
 from project.pagecache import forget
 from project.readers import prepare_notes
 from project.sources import are_stored, store_sources
-from project.stores import stored_in_elasticsearch, stored_in_postgres
-
-type_of_progress = Callable[[str, int, int | None], None]
-
-WALKER: Final = Path(__file__).with_name("stdlib.py")
-# One module's record is a line; the longest (tkinter's) is about half a megabyte.
-LONGEST_LINE: Final = 16 * 1024 * 1024
-# Any number that nothing else of this database locks.
-IMPORT_LOCK: Final = 7_095_110_001
+from project.stores import IMPORT_LOCK, INDEX, stored_in_elasticsearch, stored_in_postgres
 
 CACHED_PAGES: Final = ("/",)
-
-
-class ImportFailed(Exception):
-    """The import stopped; both stores hold what they held before."""
 
 
 async def is_done() -> bool:
@@ -61,43 +47,6 @@ async def _is_indexed(done: Import) -> bool:
     return await Entry.search.acount() == done.entries
 
 
-async def collect(progress: type_of_progress) -> list[stdlib.Entry]:
-    """Walk the library in an interpreter of its own; reports modules done, of how many."""
-    # -I -S: neither this project nor site-packages can stand in for a library module.
-    walker = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", str(WALKER),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=LONGEST_LINE,
-    )  # fmt: skip
-    assert walker.stdout is not None
-    assert walker.stderr is not None
-    complaints = asyncio.create_task(walker.stderr.read())
-    entries: list[stdlib.Entry] = []
-    total = None
-    try:
-        done = 0
-        async for line in walker.stdout:
-            record = json.loads(line)
-            if "modules" in record:
-                total = record["modules"]
-                continue
-            entries.extend(stdlib.Entry(**fields) for fields in record["entries"])
-            done += 1
-            progress("Collecting", done, total)
-        if await walker.wait() != 0:
-            last = (await complaints).decode(errors="replace").strip().splitlines()[-1:]
-            raise ImportFailed(f"Walking the library failed: {''.join(last) or 'no message'}")
-        progress("Collecting", total or done, total)
-    finally:
-        if walker.returncode is None:
-            walker.kill()
-            await walker.wait()
-        await complaints
-    return entries
-
-
 async def store(entries: list[stdlib.Entry], progress: type_of_progress) -> None:
     """Put `entries` in place of what the stores hold; on any error they keep what they hold.
 
@@ -121,7 +70,6 @@ async def store(entries: list[stdlib.Entry], progress: type_of_progress) -> None
     await forget(*CACHED_PAGES)
 
 
-@stored_in_elasticsearch
 @stored_in_postgres
 async def _replace(
     entries: list[stdlib.Entry], index: str, progress: Callable[[int], None]
@@ -154,6 +102,7 @@ async def _store_rows(entries: list[stdlib.Entry]) -> list[Entry]:
     return rows
 
 
+@stored_in_elasticsearch
 async def _index(rows: list[Entry], index: str, progress: Callable[[int], None]) -> None:
     fresh = entries_in(index).__get__(None, Entry)
     await fresh.ensure()
@@ -165,6 +114,7 @@ async def _index(rows: list[Entry], index: str, progress: Callable[[int], None])
     progress(result.succeeded)
 
 
+@stored_in_elasticsearch
 async def _switch(index: str) -> None:
     # One request, so that no search falls between the old index and the new.
     async with pools["search"].acquire() as client:

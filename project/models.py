@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Final
+from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
@@ -18,9 +18,8 @@ from poolapp.managers import (
     S3Manager,
 )
 from project.kinds import Kind
+from project.stores import INDEX
 from project.wording import search_fields
-
-INDEX: Final = "entries"  # an alias: an import fills a new index, then moves this name to it
 
 
 def entries_in(index: str) -> ElasticsearchManager[Entry]:

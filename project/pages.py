@@ -10,7 +10,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from project.search import LONGEST_QUERY, Query
+from project.asking import LONGEST_QUERY, Query
 from project.stores import StoreUnavailable
 
 type_of_view = Callable[..., Coroutine[Any, Any, HttpResponse]]

@@ -1,7 +1,4 @@
-"""What is asked of the search index, and what is made of its answers.
-
-A user's words reach Elasticsearch as values of a query, never as query syntax.
-"""
+"""What is asked of the search index, and what is made of its answers."""
 
 from __future__ import annotations
 
@@ -10,59 +7,18 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 from poolapp import pools
+from project.asking import LAST_PAGE, LONGEST_QUERY, PAGE_SIZE, Query, matching, near, weighted
 from project.kinds import Kind
-from project.models import INDEX, Entry
-from project.stores import stored_in_elasticsearch
-from project.wording import MARK_END, MARK_START, unmarked, words_of
+from project.models import Entry
+from project.stores import INDEX, stored_in_elasticsearch
+from project.wording import MARK_END, MARK_START, marked, words_of
 
 Counts = list[tuple[str, int]]
 
-PAGE_SIZE: Final = 20
-LONGEST_QUERY: Final = 200
-MOST_WORDS: Final = 12  # of a search; the rest is ignored
 MOST_MODULES: Final = 12  # that are offered to choose from
-# Elasticsearch's default `max_result_window` is 10,000.
-LAST_PAGE: Final = 10_000 // PAGE_SIZE
-
-
-class InvalidQuery(ValueError):
-    """A parameter of a search that no page has; the message is for the user."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Query:
-    """A search as a user asked it."""
-
-    text: str = ""
-    kind: str = ""
-    module: str = ""
-    page: int = 1
-
-    @classmethod
-    def parse(cls, parameters: Any) -> Query:
-        """Read `q`, `kind`, `module` and `page`; raise `InvalidQuery` where they make no sense."""
-        text = parameters.get("q", "").strip()
-        kind = parameters.get("kind", "")
-        module = parameters.get("module", "").strip()
-        page = parameters.get("page", "1") or "1"
-        if max(len(text), len(module)) > LONGEST_QUERY:
-            raise InvalidQuery(f"A search has at most {LONGEST_QUERY} characters.")
-        if kind and kind not in Kind.values:
-            known = ", ".join(Kind.values)
-            raise InvalidQuery(f"There is no kind “{_shown(kind)}”. The kinds are: {known}.")
-        if not (page.isascii() and page.isdigit() and 1 <= int(page[:9]) <= LAST_PAGE):
-            raise InvalidQuery(
-                f"There is no page “{_shown(page)}”. Pages have numbers from 1 to {LAST_PAGE}."
-            )
-        return cls(text=text, kind=kind, module=module, page=int(page))
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.text or self.kind or self.module)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,16 +73,16 @@ async def search(query: Query) -> Results:
 
     Raises StoreUnavailable.
     """
-    results = await _run(query, _matching(query.text), approximate=False)
+    results = await _run(query, matching(query.text), approximate=False)
     if words_of(query.text) and not results.total:
-        near = _near(query.text.rpartition(".")[2] or query.text, query.text)
-        results = await _run(query, near, approximate=True)
+        spelt_like_it = near(query.text.rpartition(".")[2] or query.text, query.text)
+        results = await _run(query, spelt_like_it, approximate=True)
     return results
 
 
-async def _run(query: Query, matching: dict[str, Any], *, approximate: bool) -> Results:
+async def _run(query: Query, asked: dict[str, Any], *, approximate: bool) -> Results:
     """The facets of each filter count what the other filter leaves."""
-    found = Entry.search.search(_weighted(matching))
+    found = Entry.search.search(weighted(asked))
     if query.kind:
         found = found.filter(kind=query.kind)
     if query.module:
@@ -134,7 +90,7 @@ async def _run(query: Query, matching: dict[str, Any], *, approximate: bool) -> 
     start = (query.page - 1) * PAGE_SIZE
     hits, (total, kinds, modules) = await asyncio.gather(
         _hits(found, words_of(query.text), slice(start, start + PAGE_SIZE)),
-        _counts(query, matching),
+        _counts(query, asked),
     )
     return Results(
         query=query,
@@ -161,7 +117,7 @@ async def _hits(found: Any, words: list[str], page: slice) -> list[Hit]:
     return [_hit(entry, words) async for entry in best_first[page]]
 
 
-async def _counts(query: Query, matching: dict[str, Any]) -> tuple[int, Counts, Counts]:
+async def _counts(query: Query, asked: dict[str, Any]) -> tuple[int, Counts, Counts]:
     """How many there are, of each kind, and in the modules with the most.
 
     Three questions with filters that differ in one request: that is said to Elasticsearch itself.
@@ -172,7 +128,7 @@ async def _counts(query: Query, matching: dict[str, Any]) -> tuple[int, Counts, 
         answer = await client.search(
             index=INDEX,
             size=0,
-            query=matching,
+            query=asked,
             aggs={
                 "all": _filtered([*by_kind, *by_module]),
                 "kinds": _filtered(by_module, "kind.keyword", len(Kind)),
@@ -202,60 +158,8 @@ async def suggest(name: str, limit: int = 8) -> list[Hit]:
     Raises StoreUnavailable.
     """
     name = name[:LONGEST_QUERY]
-    near = Entry.search.search(_weighted(_near(name.rpartition(".")[2], name)))
-    return await _hits(near, [], slice(limit))
-
-
-def marked(text: str) -> SafeString:
-    """Escape `text`, then turn its markers into `<mark>` tags."""
-    pieces = re.split(f"{MARK_START}(.*?){MARK_END}", text, flags=re.DOTALL)
-    html = "".join(
-        f"<mark>{escape(unmarked(piece))}</mark>" if number % 2 else escape(unmarked(piece))
-        for number, piece in enumerate(pieces)
-    )
-    return mark_safe(html)  # noqa: S308  every piece was escaped above
-
-
-def _matching(text: str) -> dict[str, Any]:
-    if not text:
-        return {"match_all": {}}
-    *whole, last = words_of(text)[:MOST_WORDS] or [text]
-    any_case = {"case_insensitive": True}
-    return {
-        "bool": {
-            # Every word; the last one may be the beginning of one, as somebody types it.
-            "filter": [
-                *({"term": {"words.keyword": word}} for word in whole),
-                {"prefix": {"words.keyword": last}},
-            ],
-            # How near its name comes decides the order.
-            "should": [
-                {"term": {"qualified_name.keyword": {"value": text, "boost": 60, **any_case}}},
-                {"term": {"aliases.keyword": {"value": text, "boost": 60, **any_case}}},
-                {"term": {"name.keyword": {"value": text, "boost": 30, **any_case}}},
-                {"prefix": {"name.keyword": {"value": text, "boost": 8, **any_case}}},
-                {"match_bool_prefix": {"names": {"query": " ".join([*whole, last]), "boost": 4}}},
-            ],
-            # What has the words in its docstring only comes after all of these, but it comes.
-            "must": {"match_all": {}},
-        }
-    }
-
-
-def _near(name: str, text: str) -> dict[str, Any]:
-    """Match names spelt almost like `name`, or with words spelt almost like those of `text`."""
-    words = words_of(text) or [text]
-    spellings = (
-        {"fuzzy": {"qualified_name.keyword": {"value": text, "fuzziness": 2, "boost": 8}}},
-        {"fuzzy": {"aliases.keyword": {"value": text, "fuzziness": 2, "boost": 8}}},
-        {"fuzzy": {"name.keyword": {"value": name, "fuzziness": "AUTO", "boost": 4}}},
-        {"match": {"names": {"query": " ".join(words[:MOST_WORDS]), "fuzziness": "AUTO"}}},
-    )
-    return {"bool": {"should": list(spellings), "minimum_should_match": 1}}
-
-
-def _weighted(query: dict[str, Any]) -> dict[str, Any]:
-    return {"function_score": {"query": query, "field_value_factor": {"field": "weight"}}}
+    found = Entry.search.search(weighted(near(name.rpartition(".")[2], name)))
+    return await _hits(found, [], slice(limit))
 
 
 def _hit(entry: Any, words: list[str]) -> Hit:
@@ -293,7 +197,3 @@ def _facets(counts: Counts, chosen: str) -> list[Facet]:
     if chosen and not any(facet.chosen for facet in facets):
         facets.insert(0, Facet(value=chosen, count=0, chosen=True))
     return facets
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -170,6 +170,17 @@ CACHES = {
     "default": {"BACKEND": "poolapp.cache.RedisCache", "LOCATION": "cache", "KEY_PREFIX": "stdlib"}
 }
 
+# --- the worker ----------------------------------------------------------------------------------
+# Celery's queue and its results are where the cache is. `project.celery` reads these.
+
+CELERY_BROKER_URL = CELERY_RESULT_BACKEND = POOLS["cache"]["LOCATION"]
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_DEFAULT_QUEUE = "stdlib"
+CELERY_TASK_TRACK_STARTED = True
+# A thread of ASGI lives as long as a request: without it each would open connections of its own.
+CELERY_RESULT_BACKEND_THREAD_SAFE = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # LOGGING is for the worker as well
+
 # --- the rest ------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-gb"
@@ -193,6 +204,7 @@ LOGGING = {
         # Its own handlers would mail administrators and write each line twice.
         "django": {"handlers": [], "level": "WARNING", "propagate": True},
         "daphne": {"level": "INFO"},
+        "celery": {"level": "INFO"},
         "poolapp": {"level": "INFO"},
         "project": {"level": "INFO"},
     },

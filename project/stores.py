@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.db import OperationalError, ProgrammingError
 
@@ -16,6 +16,11 @@ T = TypeVar("T")
 Asking = TypeVar("Asking", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 logger = logging.getLogger(__name__)
+
+INDEX: Final = "entries"  # an alias: an import fills a new index, then moves this name to it
+
+# Any number that nothing else of this database locks.
+IMPORT_LOCK: Final = 7_095_110_001
 
 
 class StoreUnavailable(Exception):

@@ -12,6 +12,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from project.asking import InvalidQuery, Query
 from project.contents import read_packages, with_parts
 from project.kinds import PLURALS, Kind
 from project.live import tell_search
@@ -19,7 +20,7 @@ from project.models import Entry
 from project.pagecache import kept_for
 from project.pages import asked, outage_page, page, template_of
 from project.readers import most_read
-from project.search import InvalidQuery, Query, Results, search
+from project.search import Results, search
 from project.stores import StoreUnavailable, or_none, stored_in_postgres
 
 POPULAR: Final = (

@@ -1,9 +1,12 @@
-"""The words of names and prose, and what a search looks at."""
+"""The words of names and prose: what a search looks at, and how what it found is shown."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
+
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
 from project.kinds import Kind
 from project.stdlib import split_words
@@ -67,3 +70,13 @@ def _runs_of_letters(text: str) -> list[str]:
 
 def unmarked(text: str) -> str:
     return text.replace(MARK_START, "").replace(MARK_END, "")
+
+
+def marked(text: str) -> SafeString:
+    """Escape `text`, then turn its markers into `<mark>` tags."""
+    pieces = re.split(f"{MARK_START}(.*?){MARK_END}", text, flags=re.DOTALL)
+    html = "".join(
+        f"<mark>{escape(unmarked(piece))}</mark>" if number % 2 else escape(unmarked(piece))
+        for number, piece in enumerate(pieces)
+    )
+    return mark_safe(html)  # noqa: S308  every piece was escaped above

@@ -32,6 +32,7 @@ class SteadyConnection:
         self.isolation_level = isolation_level
         self.adapters = adapters_of(database.alias, database.settings_dict)
         self.info = Info(self)  # type: ignore[arg-type]
+        self.cursors: set[NamedCursor] = set()
         self._process = os.getpid()
         self._lease: Lease[Any] | None = self.wait(self._acquired())
 
@@ -57,7 +58,7 @@ class SteadyConnection:
     def cursor(self, name: str | None = None, **_: Any) -> Any:
         return NamedCursor(self, name) if name else Cursor(self)  # type: ignore[arg-type]
 
-    def held(self) -> None:
+    def held(self, cursor: NamedCursor) -> None:
         """For a cursor that stays open: there is but this one connection."""
 
     def is_on(self, session: Any) -> bool:

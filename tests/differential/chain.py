@@ -33,7 +33,8 @@ class Chain:
         found = getattr(self.rows, f"a{name}", None)
         if found is None:
             found = getattr(self.rows, name)
-        return self._chained(found) if callable(found) and name != "model" else found
+        is_method = callable(found) and not isinstance(found, type)
+        return self._chained(found) if is_method else found
 
     def _chained(self, method: Any) -> Any:
         def call(*args: Any, **named: Any) -> Any:

@@ -13,7 +13,6 @@ from tests.differential.database import create_tables, database, installed
 from tests.differential.harness import Differential
 from tests.differential.worlds import world
 
-
 _numbers = itertools.count(1)
 """A database that is made again has other numbers for its types, of which Django keeps a cache."""
 

@@ -14,8 +14,7 @@ import asyncpg
 import pytest
 from elasticsearch import AsyncElasticsearch
 
-from project.importing import IMPORT_LOCK
-from project.stores import INDEX
+from project.stores import IMPORT_LOCK, INDEX
 from tests.demo_process import PROJECT, devservices, discard, environment
 
 pytestmark = pytest.mark.timeout(180)

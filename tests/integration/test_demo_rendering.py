@@ -8,18 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from project.asking import MOST_WORDS, InvalidQuery, Query, matching
 from project.docstring import render_docstring, render_signature
-from project.search import (
-    MARK_END,
-    MARK_START,
-    MOST_WORDS,
-    InvalidQuery,
-    Query,
-    document,
-    marked,
-    words_of,
-)
 from project.stdlib import Entry
+from project.wording import MARK_END, MARK_START, marked, search_fields, words_of
 
 HOSTILE = "<script>alert(1)</script> & \"quotes\" 'too'"
 TAGS_OF_OURS = re.compile(
@@ -140,7 +132,7 @@ def test_a_question_becomes_words(text: str, words: list[str]) -> None:
 
 
 def test_a_document_is_found_by_its_name_in_any_spelling() -> None:
-    words = document(
+    words = search_fields(
         Entry(
             qualified_name="json.decoder.JSONDecodeError",
             name="JSONDecodeError",
@@ -155,13 +147,13 @@ def test_a_document_is_found_by_its_name_in_any_spelling() -> None:
 
 
 def test_a_document_belongs_to_every_package_around_it() -> None:
-    described = document(Entry(qualified_name="a.b.C", name="C", module="a.b", kind="class"))
+    described = search_fields(Entry(qualified_name="a.b.C", name="C", module="a.b", kind="class"))
 
     assert (described["package"], described["modules"]) == ("a", ["a", "a.b"])
 
 
 def test_a_documents_texts_hold_no_markers() -> None:
-    described = document(
+    described = search_fields(
         Entry(
             qualified_name="a.f",
             name="f",
@@ -202,6 +194,5 @@ def test_a_search_without_parameters_is_empty() -> None:
 
 
 def test_a_question_asks_for_a_bounded_number_of_words() -> None:
-    from project.search import _matching
 
-    assert len(_matching("a " * 100)["bool"]["filter"]) == MOST_WORDS
+    assert len(matching("a " * 100)["bool"]["filter"]) == MOST_WORDS

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from project import stdlib
-from project.importing import collect
+from project.collecting import collect
 from project.stdlib import Entry
 
 WALKER = Path(stdlib.__file__)

@@ -453,17 +453,20 @@ async def test_a_named_cursor_that_nobody_closes_gives_its_connection_back(
 ) -> None:
     async with only(max_size=1) as pool:
 
-        def forgetful() -> None:
-            cursor = connections["default"].connection_cursor_for_tests = None
+        def forgetful() -> Any:
             database = connections["default"]
             database.ensure_connection()
             cursor = database.connection.cursor("forgotten")
             cursor.execute("SELECT id FROM native_things")
             cursor.fetchone()
+            return cursor
 
-        await pool.natively(forgetful)
+        cursor = await pool.natively(forgetful)
         async with asyncio.timeout(10):
             assert await pool.fetchval("SELECT count(*) FROM pg_cursors WHERE name != ''") == 0
+        with pytest.raises(psycopg.ProgrammingError, match="no result"):
+            cursor.fetchone()
+        cursor.close()
 
 
 def test_copy() -> None:

@@ -19,7 +19,7 @@ from tests.buckets import ONCE, address, new_bucket, s3_pool, through
 from tests.http_server import Api
 from tests.real import Proxy
 from tests.stores.models import Article, Restaurant, bind
-from tests.stores.models_s3 import Note, Reading
+from tests.stores.models_s3 import Memo, Reading
 
 
 @pytest.fixture(scope="module")
@@ -131,12 +131,12 @@ class TestKeys:
 
 class TestFinding:
     @pytest.fixture
-    async def notes(self, pool: Any) -> Any:
-        notes = manager(pool, Note)
+    async def memos(self, pool: Any) -> Any:
+        memos = manager(pool, Memo)
         numbers = (-2, 1, 2, 9, 10, 11, 100)
-        result = await notes.abulk_create([Note(id=n, title=str(n)) for n in numbers])
+        result = await memos.abulk_create([Memo(id=n, title=str(n)) for n in numbers])
         assert result.succeeded == 7
-        return notes
+        return memos
 
     @pytest.mark.parametrize(
         ("lookups", "expected"),
@@ -155,23 +155,23 @@ class TestFinding:
         ],
     )
     async def test_look_ups_of_the_primary_key(
-        self, notes: Any, lookups: dict[str, Any], expected: list[int]
+        self, memos: Any, lookups: dict[str, Any], expected: list[int]
     ) -> None:
-        chosen = notes.filter(**lookups)
+        chosen = memos.filter(**lookups)
         assert [each.pk async for each in chosen] == expected
         assert await chosen.acount() == len(expected)
         assert await chosen.aexists() is bool(expected)
         if lookups:
-            others = [each.pk async for each in notes.exclude(**lookups)]
+            others = [each.pk async for each in memos.exclude(**lookups)]
             assert sorted(others + expected) == [-2, 1, 2, 9, 10, 11, 100]
 
-    async def test_slices_of_lists_of_ranges_and_of_single_keys(self, notes: Any) -> None:
+    async def test_slices_of_lists_of_ranges_and_of_single_keys(self, memos: Any) -> None:
         everything = [-2, 1, 2, 9, 10, 11, 100]
         for low, high in ((0, 3), (2, 5), (5, None), (7, 9), (3, 3)):
             for chosen in (
-                notes.order_by("pk"),
-                notes.filter(pk__in=[*everything, 3, 50]),
-                notes.exclude(pk__in=[3, 50]),
+                memos.order_by("pk"),
+                memos.filter(pk__in=[*everything, 3, 50]),
+                memos.exclude(pk__in=[3, 50]),
             ):
                 part = chosen[low:high]
                 assert [each.pk async for each in part] == everything[low:high]
@@ -180,7 +180,7 @@ class TestFinding:
                 ]
                 assert await part.acount() == len(everything[low:high])
                 assert await part.aexists() is bool(everything[low:high])
-        assert (await notes.afirst()).pk == -2
+        assert (await memos.afirst()).pk == -2
 
     async def test_a_key_is_found_by_one_request_and_its_absence_too(self, bucket_url: str) -> None:
         async with s3_pool(bucket_url, max_size=4) as pool:
@@ -195,44 +195,44 @@ class TestFinding:
             assert pool.stats().acquired == before + 3, "names alone are told by the listing"
 
     async def test_it_pages_through_what_there_is(
-        self, notes: Any, monkeypatch: pytest.MonkeyPatch
+        self, memos: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("poolapp.managers.s3.finding.LISTED", 2)
         monkeypatch.setattr("poolapp.managers.s3.reading.LISTED", 2)
         monkeypatch.setattr("poolapp.managers.s3.store.LISTED", 2)
-        assert [each.pk async for each in notes.aiterator(3)] == [-2, 1, 2, 9, 10, 11, 100]
-        assert await notes.acount() == 7
-        assert await notes.filter(pk__gt=1)[1:4].acount() == 3
-        assert await notes.filter(pk__gt=1).adelete() == (5, {"stores.Note": 5})
-        assert [each.pk async for each in notes.all()] == [-2, 1]
+        assert [each.pk async for each in memos.aiterator(3)] == [-2, 1, 2, 9, 10, 11, 100]
+        assert await memos.acount() == 7
+        assert await memos.filter(pk__gt=1)[1:4].acount() == 3
+        assert await memos.filter(pk__gt=1).adelete() == (5, {"stores.Memo": 5})
+        assert [each.pk async for each in memos.all()] == [-2, 1]
 
-    async def test_what_is_deleted_while_it_is_read_is_left_out(self, notes: Any) -> None:
+    async def test_what_is_deleted_while_it_is_read_is_left_out(self, memos: Any) -> None:
         seen = []
-        async for each in notes.aiterator(1, prefetch=0):
+        async for each in memos.aiterator(1, prefetch=0):
             seen.append(each.pk)
-            await notes.filter(pk=2).adelete()
+            await memos.filter(pk=2).adelete()
         assert seen == [-2, 1, 9, 10, 11, 100]
 
     @pytest.mark.parametrize(
         "ask",
         [
-            lambda notes: notes.filter(title="x"),
-            lambda notes: notes.exclude(title="x"),
-            lambda notes: notes.order_by("title"),
-            lambda notes: notes.order_by("-pk"),
-            lambda notes: notes.reverse().order_by("-id"),
-            lambda notes: notes.filter(pk=1, title="x"),
+            lambda memos: memos.filter(title="x"),
+            lambda memos: memos.exclude(title="x"),
+            lambda memos: memos.order_by("title"),
+            lambda memos: memos.order_by("-pk"),
+            lambda memos: memos.reverse().order_by("-id"),
+            lambda memos: memos.filter(pk=1, title="x"),
         ],
     )
     async def test_what_a_bucket_can_not_do_is_refused_before_a_request(
-        self, notes: Any, pool: Any, ask: Any
+        self, memos: Any, pool: Any, ask: Any
     ) -> None:
         before = pool.stats().acquired
         with pytest.raises(NotSupportedError, match="pk"):
-            async for _ in ask(notes):
+            async for _ in ask(memos):
                 pass
         with pytest.raises(NotSupportedError):
-            await notes.alast()
+            await memos.alast()
         assert pool.stats().acquired == before
 
     async def test_texts_are_found_by_how_they_begin(self, articles: Any) -> None:

@@ -384,7 +384,8 @@ class TestInDjango:
             assert "0 static files copied, 2 unmodified" in out.getvalue()
             call_command("collectstatic", interactive=False, clear=True, stdout=io.StringIO())
             assert static.exists("img/logo.png")
-            call_command("collectstatic", interactive=False, clear=True, dry_run=True, stdout=out)
+            pretended = {"clear": True, "dry_run": True, "verbosity": 2}
+            call_command("collectstatic", interactive=False, stdout=out, **pretended)
             assert "Pretending to delete 'img/logo.png'" in out.getvalue()
 
     async def test_a_template_on_a_loop_gets_its_static_urls(self, alias: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 
-class Picture(models.Model):
+class Photo(models.Model):
     """Bytes, and what stands beside them."""
 
     name = models.CharField(max_length=2000, primary_key=True)
@@ -20,7 +20,7 @@ class Picture(models.Model):
         managed = False
 
 
-class Note(models.Model):
+class Memo(models.Model):
     """Text, found by a number."""
 
     id = models.BigAutoField(primary_key=True)

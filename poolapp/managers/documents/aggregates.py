@@ -43,9 +43,10 @@ def translate(expression: Any, lookups: Lookups, store: str) -> Aggregate:
     assert function in get_args(Function)
     source = expression.get_source_expressions()[0]
     condition: Condition | None = None
-    if isinstance(expression.filter, Q):
-        condition = lookups.condition(expression.filter)
-    elif expression.filter is not None:
+    chosen = getattr(expression.filter, "condition", expression.filter)  # from Django 6 on, in one
+    if isinstance(chosen, Q):
+        condition = lookups.condition(chosen)
+    elif chosen is not None:
         raise NotSupportedError(f"{store}: the filter of an aggregate has to be a Q")
     if isinstance(source, Star) or (isinstance(source, Value) and source.value == "*"):
         return Aggregate("count", None, False, condition)

@@ -74,14 +74,17 @@ class _Reader:
     def _sequence(self) -> str:
         """Up to the end of an alternative."""
         found: list[str] = []
+        repeated = True
         while (letter := self._peek()) and letter not in "|)$":
             self._at += 1
             if letter in "*+?{":
-                if not found:
+                if repeated:
                     self._wrong(f"{letter!r} with nothing to repeat")
                 found[-1] += self._repetition(letter)
+                repeated = True
             else:
                 found.append(self._atom(letter))
+                repeated = False
         return "".join(found)
 
     def _atom(self, letter: str) -> str:

@@ -25,6 +25,11 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Daphne gives open requests 10 seconds.
 STOP_TIMEOUT: Final = 15.0
 LOG_TAIL: Final = 15
+# In threads it can say what it is at while it is. There is nobody to gossip with.
+WORKER: Final = (
+    "celery", "--app", "project", "worker", "--pool", "threads", "--concurrency", "1",
+    "--without-mingle", "--without-gossip", "--without-heartbeat",
+)  # fmt: skip
 
 
 class Stopped(Exception):
@@ -58,6 +63,7 @@ class Demo:
         self._folder = folder
         self._console = console
         self._log = folder / "demo.log"
+        self._worker_log = folder / "celery.log"
         self._access_log = folder / "demo-access.log"
         self._password_file = folder / "admin-password"
 
@@ -106,21 +112,46 @@ class Demo:
                 raise _Failed(f"`manage.py {' '.join(command[:2])}` failed, see above.")
 
     async def _serve(self) -> None:
-        with self._log.open("wb") as log:
-            daphne = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "daphne",
-                "--bind", HOST, "--port", str(self._port),
+        self._console.print("Starting the site and a Celery worker")
+        children: list[Process] = []
+        try:
+            daphne = await self._start(
+                self._log,
+                "daphne", "--bind", HOST, "--port", str(self._port),
                 "--access-log", str(self._access_log),
                 "project.asgi:application",
-                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+            children.append(daphne)
+            # Nobody waits for it: what is ordered before it is ready stays in its queue.
+            worker = await self._start(self._worker_log, *WORKER)
+            children.append(worker)
+            minding = asyncio.create_task(self._mind(worker))
+            try:
+                await self._unless_stopped(daphne, self._accepts_connections())
+                self._announce()
+                await self._unless_stopped(daphne, self._stopping.wait())
+            finally:
+                minding.cancel()
+        finally:
+            await asyncio.gather(*map(_stop, children))
+
+    async def _start(self, log: Path, *arguments: str) -> Process:
+        """Run a module that stays, with a log of its own."""
+        with log.open("wb") as file:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-m", *arguments,
+                stdin=asyncio.subprocess.DEVNULL, stdout=file, stderr=file,
                 cwd=settings.BASE_DIR, start_new_session=True,
             )  # fmt: skip
-        try:
-            await self._unless_stopped(daphne, self._accepts_connections())
-            self._announce()
-            await self._unless_stopped(daphne, self._stopping.wait())
-        finally:
-            await _stop(daphne)
+
+    async def _mind(self, worker: Process) -> None:
+        """Tell of its end: the site goes on, and says itself that no worker answers."""
+        code = await worker.wait()
+        self._console.print(
+            f"The Celery worker ended with exit code {code}; its log is {self._worker_log}."
+            " The site goes on without it.",
+            highlight=False,
+        )
 
     async def _unless_stopped(self, daphne: Process, event: Any) -> None:
         """Wait for `event`; raise when a signal or Daphne's end comes first."""

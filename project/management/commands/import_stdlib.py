@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from poolapp import pools
-from project.importing import ImportFailed, collect, is_done, store
+from project.collecting import ImportFailed, collect
+from project.importing import is_done, store
 from project.stores import StoreUnavailable
 
 

@@ -47,6 +47,8 @@ class Connection:
         """How the connection of this transaction was lost."""
         self.adapters = adapters_of(database.alias, database.settings_dict)
         self.adapters.greeted = True
+        self.cursors: set[NamedCursor] = set()
+        """Those that are open on connections of their own."""
         self.info = Info(self)
 
     connection = None
@@ -55,7 +57,13 @@ class Connection:
     @property
     def at_rest(self) -> bool:
         """Whether nobody can tell it from a new one."""
-        return self._lease is None and self._autocommit and not self.closed and not self._lost
+        return (
+            self._lease is None
+            and self._autocommit
+            and not self.closed
+            and not self._lost
+            and not self.cursors
+        )
 
     # -- transactions: begun by the first statement, as psycopg does -----------------------------
 
@@ -86,6 +94,8 @@ class Connection:
 
     def abandon(self) -> None:
         """Leave a transaction without waiting: the pool rolls it back before it lends again."""
+        for each in list(self.cursors):
+            each.abandon()
         lease, self._lease = self._lease, None
         self._autocommit, self._lost = True, ""
         if lease is not None:
@@ -247,11 +257,12 @@ class Connection:
     def cursor(self, name: str | None = None, **_: Any) -> Cursor:
         return NamedCursor(self, name) if name else Cursor(self)
 
-    def held(self) -> Lease[Any] | None:
+    def held(self, cursor: NamedCursor) -> Lease[Any] | None:
         """For a cursor that stays open: a lease of its own, yet to be begun with; None in a
-        transaction, which has one."""
+        transaction, which has one. When this connection is given up, so is the cursor."""
         if not self._autocommit or self.database.session.blocks.get(self.database.alias):
             return None
+        self.cursors.add(cursor)
         return Lease(pools[self.alias], None, False, self._site)
 
     async def begin_on(self, lease: Lease[Any]) -> None:

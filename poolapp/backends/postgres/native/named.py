@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
+from django.core.exceptions import SynchronousOnlyOperation
 
 from poolapp.backends.postgres.native.cursor import Cursor
 from poolapp.backends.postgres.native.execution import Result, fetched, with_literals
@@ -48,7 +49,7 @@ class NamedCursor(Cursor):
         text = self._text(query)
         written = with_literals(text, params, self._codecs())
         self._last = (text, params)
-        self._lease = self.connection.held()
+        self._lease = self.connection.held(self)
         hold = " WITH HOLD" if self._lease is None and self.connection.autocommit else ""
         self._take(Result())
         declare = f"DECLARE {self._quoted} NO SCROLL CURSOR{hold} FOR {written}"
@@ -142,17 +143,24 @@ class NamedCursor(Cursor):
         self._fetches.clear()
         if not declared:
             return
-        if self._lease is not None:
-            self._work(lambda it: it.execute("COMMIT"))
-            lease, self._lease = self._lease, None
-            lease.clean = True
-            lease.release()
-        elif self.connection.is_on(self._session):
-            # Also in a transaction that has failed, and of a cursor that is gone already.
-            self._work(lambda it: it._protocol.close_portal(self.name, None))
+        lease = self._lease
+        try:
+            if lease is not None:
+                self._work(lambda it: it.execute("COMMIT"))
+                self._lease, lease.clean = None, True
+                lease.release()
+            elif self.connection.is_on(self._session):
+                # Also in a transaction that has failed, and of a cursor that is gone already.
+                self._work(lambda it: it._protocol.close_portal(self.name, None))
+        except SynchronousOnlyOperation:
+            pass  # collected elsewhere, as what an error's traceback has kept may be
+        finally:
+            self.abandon()
 
-    def __del__(self) -> None:
-        # It can't wait here: the pool rolls the transaction back before it lends again.
-        lease = getattr(self, "_lease", None)
+    def abandon(self) -> None:
+        """Give its connection back without waiting: the pool rolls back before it lends again."""
+        lease, self._lease = self._lease, None
+        self._declared = False
+        self.connection.cursors.discard(self)
         if lease is not None and lease.entry is not None:
             lease.release(ConnectionAbortedError("a cursor was left open"))
