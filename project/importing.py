@@ -12,6 +12,7 @@ from typing import Final
 from elasticsearch import ApiError, TransportError
 
 from poolapp import PoolError, pools
+from poolapp.reindexing import Progress, reindex
 from project import stdlib
 from project.collecting import ImportFailed, type_of_progress
 from project.models import Entry, Import, entries_in
@@ -78,40 +79,30 @@ async def _replace(
         question = "SELECT pg_try_advisory_xact_lock($1)"
         if not await pools["default"].fetchval(question, IMPORT_LOCK):
             raise ImportFailed("Another import is running.")
-        rows = await _store_rows(entries)
-        progress(len(rows))
-        await _index(rows, index, lambda done: progress(len(rows) + done))
-        await Import.rows.acreate(interpreter=sys.version, index_name=index, entries=len(rows))
+        # No signals: the documents are all made anew as well.
+        await pools["default"].execute("DELETE FROM project_entry")
+        count = await Entry.rows.acopy(_row(entry) for entry in entries)
+        progress(count)
+        await _index(index, lambda now: progress(count + now.succeeded))
+        await Import.rows.acreate(interpreter=sys.version, index_name=index, entries=count)
         await _switch(index)
 
 
-async def _store_rows(entries: list[stdlib.Entry]) -> list[Entry]:
-    """What has the name of one that is there takes its place, and keeps its key."""
-    rows = []
-    for entry in entries:
-        row = Entry(**asdict(entry))
-        row.prepare()
-        rows.append(row)
-    names = [row.qualified_name for row in rows]
-    await Entry.rows.exclude(qualified_name__in=names).adelete()
-    fields = [field.name for field in Entry._meta.concrete_fields if field.name != "id"]
-    fields.remove("qualified_name")
-    await Entry.rows.abulk_create(
-        rows, update_conflicts=True, unique_fields=["qualified_name"], update_fields=fields
-    )
-    return rows
+def _row(entry: stdlib.Entry) -> Entry:
+    row = Entry(**asdict(entry))
+    row.prepare()
+    return row
 
 
 @stored_in_elasticsearch
-async def _index(rows: list[Entry], index: str, progress: Callable[[int], None]) -> None:
+async def _index(index: str, progress: Callable[[Progress], None]) -> None:
     fresh = entries_in(index).__get__(None, Entry)
     await fresh.ensure()
-    result = await fresh.abulk_create(rows)
+    result = await reindex(Entry.rows.all(), fresh, progress=progress)
     if result.failed:
         raise ImportFailed(f"Elasticsearch refused {len(result.failed)}: {result.failed[0]}.")
     async with pools["search"].acquire() as client:
         await client.indices.refresh(index=index)
-    progress(result.succeeded)
 
 
 @stored_in_elasticsearch

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +21,7 @@ _numbers = itertools.count(1)
 @contextmanager
 def rows_of_packages(blocker: Any, *packages: str) -> Iterator[None]:
     """The tables of these apps and their rows, committed, in a database of their own."""
-    name = f"differential_{next(_numbers)}"
+    name = f"differential_{os.getpid()}_{next(_numbers)}"
     with blocker.unblock(), installed(*packages), database(name):
         create_tables(*packages)
         for package in packages:

@@ -231,9 +231,9 @@ def test_a_whole_suite_runs_by_one_line_of_settings(tmp_path: Path, parallel: in
     )
     (tmp_path / "tests.py").write_text(SUITE)
     done = subprocess.run(
-        # From Python 3.12 on, each fork of a process with threads is told of: the runner's own.
-        [sys.executable, "-X", "dev", "-W", "ignore:This process:DeprecationWarning",
-         "-m", "django", "test", "--settings", "suite", "--noinput", f"--parallel={parallel}", "tests"],
+        # Python 3.12 tells of each fork of a process with threads, which are the runner's.
+        [sys.executable, "-X", "dev", "-W", "ignore:This process:DeprecationWarning", "-m",
+         "django", "test", "--settings", "suite", "--noinput", f"--parallel={parallel}", "tests"],
         cwd=tmp_path, env={"PYTHONPATH": f"{tmp_path}:{Path.cwd()}", "PATH": "/usr/bin:/bin"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -54,6 +54,7 @@ _EDGES: Final = frozenset({datetime.MINYEAR, datetime.MAXYEAR})
 
 _DJANGOS: Final = ("django.db.models.fields", "django.contrib.postgres.fields")
 _PREPARES: Final = ("get_db_prep_save", "get_db_prep_value", "get_prep_value", "to_python")
+_PLACEHOLDERS: Final = ("get_placeholder", "get_placeholder_sql")  # since Django 6.1 the latter
 _NEVER_AS_IT_IS: Final = ("inet", "jsonb")
 
 
@@ -82,7 +83,7 @@ class Column:
         kind = kind.partition("(")[0].strip()
         if kind not in _TYPES:
             raise NotCopyable(f"{field.name} is of the type {kind}")
-        if not _is_djangos(field, "get_placeholder"):
+        if not all(_is_djangos(field, name) for name in _PLACEHOLDERS):
             raise NotCopyable(f"{field.name} has SQL of its own around its values")
         is_moment = bool(getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False))
         saves_plainly = _is_djangos(field, "pre_save")

@@ -74,6 +74,13 @@ class LoudField(models.TextField):
     def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
         return "lower(%s)"
 
+    def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> Any:
+        """The same, as Django 6.1 asks for it."""
+        if hasattr(value, "as_sql"):
+            sql, params = compiler.compile(value)
+            return f"lower({sql})", params
+        return "lower(%s)", (value,)
+
 
 class Shouted(json.JSONEncoder):
     def default(self, o: Any) -> Any:
