@@ -7,7 +7,7 @@ who imports this: not by every command that loads the admin.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -27,7 +27,7 @@ type_of_state = Literal[
     "waiting", "idle", "running", "lost", "unavailable", "done", "failed", "forgotten"
 ]
 
-PATIENCE: Final = timedelta(seconds=3)
+PATIENCE: Final = timedelta(seconds=1)
 """An order that waits for longer makes us ask whether there is any worker."""
 
 ANSWER_TIMEOUT: Final = 2.0
@@ -69,7 +69,7 @@ class Look:
         """For who listens: a few in all, not one for each step."""
         if self.state == "running" and self.fraction:
             return f"{int(self.fraction * 4) * 25} % done"
-        return f"{self.headline}. {self.advice}".strip()
+        return " ".join(filter(None, (f"{self.headline}.", self.advice, self.command)))
 
     @property
     def texts(self) -> dict[str, str]:
@@ -104,7 +104,7 @@ def start(task_id: UUID) -> None:
         with app.connection_for_write() as queue:
             queue.ensure_connection(max_retries=1)
         order = order_of(Entry.rows.all(), "search")
-        reindex_with_celery.apply_async([order], task_id=str(task_id), retry=False)
+        reindex_with_celery.apply_async([order], task_id=str(task_id))
     except (OperationalError, RedisError) as error:
         found = unavailable("The queue", error)
         found.reason = START_QUEUE
@@ -114,11 +114,7 @@ def start(task_id: UUID) -> None:
 def look(task_id: UUID, ordered: datetime) -> Look:
     """How far the task is that was ordered then."""
     try:
-        seen = _look(str(task_id), timezone.now() - ordered)
-        if seen.state in {"idle", "lost"}:
-            # It may have gone on while the workers were asked.
-            told = _told(str(task_id))
-            return told if told is not None and told.is_over else seen
+        return _look(str(task_id), timezone.now() - ordered)
     except (OperationalError, RedisError) as error:
         return Look(
             state="unavailable",
@@ -126,19 +122,26 @@ def look(task_id: UUID, ordered: datetime) -> Look:
             advice="This page will go on when it is there again. To start it:",
             command=START_QUEUE,
         )
-    return seen
 
 
 def _look(task_id: str, age: timedelta) -> Look:
-    told = _told(task_id) or _waiting(age)
-    if told.state == "running" and not _is_at_work(task_id):
-        return Look(
+    told = _told(task_id)
+    if told is None:
+        seen = _waiting(age)
+    elif told.state == "running" and not _is_at_work(task_id):
+        seen = replace(
+            told,
             state="lost",
             headline="The worker that did it has gone",
             advice="What it has written stays. Have it done again.",
-            progress=told.progress,
         )
-    return told
+    else:
+        return told
+    if seen.state == "waiting":
+        return seen
+    # While the workers were asked it may have begun, gone on, or come to its end.
+    now = _told(task_id)
+    return now if now is not None and now != told else seen
 
 
 def _told(task_id: str) -> Look | None:

@@ -238,7 +238,11 @@ PARAMETERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", PARAMETERS, ids=lambda each: repr(each)[:40])
+@pytest.mark.parametrize(
+    "value",
+    PARAMETERS,
+    ids=lambda each: f"{type(each).__name__} {str(each)[:30]}".partition(" at 0x")[0],
+)
 def test_a_parameter_of_each_type_has_the_type_of_its_literal(value: Any) -> None:
     same("SELECT pg_typeof(%s)", [value])
     same("SELECT %s", [value])
