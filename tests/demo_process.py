@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,12 +73,22 @@ class DemoProcess:
             self.send(number)
         return self.wait_for_end()
 
+    @property
+    def password(self) -> str:
+        """The administrator's, as it was printed."""
+        found = re.search(r"Password\s+(\S+)", "\n".join(self.output))
+        assert found is not None
+        return found[1]
+
     def daphne(self) -> psutil.Process:
-        return next(
-            child
-            for child in psutil.Process(self._process.pid).children()
-            if "daphne" in child.cmdline()
-        )
+        return self._child("daphne")
+
+    def worker(self) -> psutil.Process:
+        return self._child("celery")
+
+    def _child(self, name: str) -> psutil.Process:
+        children = psutil.Process(self._process.pid).children()
+        return next(child for child in children if name in child.cmdline())
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -25,6 +25,7 @@ APART = {
 TOGETHER = {
     "tests/acceptance/test_demo_browser.py": "demo",
     "tests/acceptance/test_demo_live.py": "demo",
+    "tests/acceptance/test_demo_reindex.py": "demo",
     "tests/acceptance/test_demo_sync.py": "demo",
     "tests/integration/test_demo_metrics.py": "demo",
     "tests/integration/test_demo_pages.py": "demo",

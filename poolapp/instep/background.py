@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connections
 
 from poolapp.core.events import Observer
+from poolapp.core.exceptions import PoolClosed
 from poolapp.core.pool import Pool
 from poolapp.core.registry import pools
 from poolapp.databases import database_of
@@ -57,6 +58,8 @@ class Background:
         try:
             await settle(using)
             return await next_due(using)
+        except PoolClosed:
+            return None  # the process ends; who comes next does the rest
         except Exception as error:
             logger.warning(
                 "What is to be kept in step can't be read from database %r: %s",

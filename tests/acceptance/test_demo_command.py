@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import stat
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,8 +69,8 @@ async def test_a_second_run_keeps_the_data_bears_a_crowd_and_leaves_nothing_at_s
         code = await asyncio.to_thread(demo.stop, signal.SIGTERM)
 
     assert any("imported already" in line for line in demo.output)
-    assert password_in(demo.output) == password_in(first_run.output)
-    assert "Select entry to view" in title
+    assert demo.password == first_run.password
+    assert "Select entry to change" in title
     assert statuses == {200}
     assert 1 <= most <= 10
     assert code == 0, "\n".join(demo.output)
@@ -126,15 +127,9 @@ def test_it_prints_addresses_and_a_login_whose_password_is_kept_private(
     password_file = first_run.folder / "admin-password"
 
     assert any(f"{first_run.url}/admin/poolapp/" in line for line in first_run.output)
-    assert password_file.read_text() == password_in(first_run.output)
+    assert password_file.read_text() == first_run.password
     for secret in (password_file, first_run.folder / "secret-key"):
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-
-
-def password_in(lines: list[str]) -> str:
-    found = re.search(r"Password\s+(\S+)", "\n".join(lines))
-    assert found is not None
-    return found[1]
 
 
 async def log_in(demo: DemoProcess) -> str:
@@ -146,7 +141,7 @@ async def log_in(demo: DemoProcess) -> str:
         form = {
             "csrfmiddlewaretoken": token[1],
             "username": "admin",
-            "password": password_in(demo.output),
+            "password": demo.password,
             "next": "/admin/project/entry/",
         }
         async with session.post(f"{demo.url}/admin/login/", data=form) as page:
@@ -156,7 +151,7 @@ async def log_in(demo: DemoProcess) -> str:
 
 
 def test_no_secret_is_in_the_logs(first_run: DemoProcess) -> None:
-    secrets = [password_in(first_run.output), (first_run.folder / "secret-key").read_text()]
+    secrets = [first_run.password, (first_run.folder / "secret-key").read_text()]
     logs = list(first_run.folder.rglob("*.log"))
 
     assert logs
@@ -180,8 +175,17 @@ def test_a_signal_at_any_stage_ends_it_cleanly(
     ends_cleanly(folder, stage, number)
 
 
-def test_a_signal_at_the_last_stage_ends_it_cleanly(used_folder: Path) -> None:
-    ends_cleanly(used_folder, "Preparing the administrator", signal.SIGINT)
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [
+        ("Preparing the administrator", signal.SIGINT),
+        ("Starting the site and a Celery worker", signal.SIGTERM),
+    ],
+)
+def test_a_signal_at_the_last_stages_ends_it_cleanly(
+    used_folder: Path, stage: str, number: signal.Signals
+) -> None:
+    ends_cleanly(used_folder, stage, number)
 
 
 def ends_cleanly(folder: Path, stage: str, number: signal.Signals) -> None:
@@ -209,8 +213,16 @@ def test_a_port_in_use_is_said_in_a_line_before_anything_starts(folder: Path) ->
     assert processes_of(folder) == []
 
 
-def test_when_daphne_dies_it_shows_the_logs_end_and_stops_the_servers(used_folder: Path) -> None:
+def test_without_its_worker_the_site_goes_on_and_without_daphne_all_ends(
+    used_folder: Path,
+) -> None:
     demo = start(used_folder)
+
+    demo.worker().kill()
+    demo.wait_for("The Celery worker ended with exit code -9")
+    assert str(used_folder / "celery.log") in demo.output[-1]
+    with urllib.request.urlopen(f"{demo.url}/entry/json/", timeout=30) as page:
+        assert page.status == 200
 
     demo.daphne().kill()
     code = demo.wait_for_end()

@@ -3,11 +3,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.utils.deprecation import RemovedAfterNextVersionWarning
 
 from tests.differential import others
 from tests.differential.database import create_tables, database, installed
@@ -16,6 +18,12 @@ from tests.differential.worlds import world
 
 _numbers = itertools.count(1)
 """A database that is made again has other numbers for its types, of which Django keeps a cache."""
+
+
+@pytest.fixture(autouse=True)
+def what_is_deprecated_is_compared_too() -> None:
+    """For as long as there is a Django that has it."""
+    warnings.filterwarnings("ignore", category=RemovedAfterNextVersionWarning)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from poolapp.managers.documents import DocumentManager, Store
+from poolapp.managers.documents import DocumentManager, DocumentQuerySet, Store
 from poolapp.managers.documents.lookups import (
     ARRAY_LOOKUPS,
     FULL_TEXT_LOOKUPS,
@@ -73,7 +73,7 @@ class GatedStore(Store):
         return []
 
 
-class GatedManager(DocumentManager[Any]):
+class GatedManager(DocumentManager[Any, DocumentQuerySet[Any]]):
     server = "a test"
 
     def make_store(self, alias: str) -> GatedStore:

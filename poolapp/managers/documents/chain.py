@@ -47,7 +47,7 @@ class Row:
 class Chain(Generic[M]):
     """Every method returns another one, and changes nothing of this one."""
 
-    def __init__(self, manager: DocumentManager[M], store: Store) -> None:
+    def __init__(self, manager: DocumentManager[M, Any], store: Store) -> None:
         self._manager = manager
         self._store = store
         self._lookups = Lookups(store.schema, store.lookups, store.name)
@@ -249,11 +249,11 @@ class Chain(Generic[M]):
         clone._only = tuple(dict.fromkeys(fields))
         return clone
 
-    def values(self, *names: str) -> Self:
+    def values(self, *names: str) -> Any:
         """Dictionaries of these fields, or all, in place of instances."""
         return self._rows("dict", names)
 
-    def values_list(self, *names: str, flat: bool = False, named: bool = False) -> Self:
+    def values_list(self, *names: str, flat: bool = False, named: bool = False) -> Any:
         """Tuples; with ``flat`` the value of one field; with ``named`` named tuples."""
         if flat and named:
             raise TypeError("'flat' and 'named' can't be used together.")
@@ -403,13 +403,15 @@ class Chain(Generic[M]):
     def __contains__(self, item: object) -> NoReturn:
         self._is_asynchronous("'await .acontains(instance)'")
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if not name.startswith("_") and hasattr(type(self), f"a{name}"):
-            raise AttributeError(
-                f"{type(self).__name__!r} has no {name!r}: it is asynchronous, use 'await "
-                f".a{name}(...)'"
-            )
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+    if not TYPE_CHECKING:  # for whom there is no such attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if not name.startswith("_") and hasattr(type(self), f"a{name}"):
+                raise AttributeError(
+                    f"{type(self).__name__!r} has no {name!r}: it is asynchronous, use 'await "
+                    f".a{name}(...)'"
+                )
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
     def __repr__(self) -> str:
         label = self._store.model._meta.label

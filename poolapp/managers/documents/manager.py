@@ -5,21 +5,33 @@ from __future__ import annotations
 import copy
 import re
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
-from django.db.models import Model
+from django.db.models import Model, Q
 
 from poolapp.managers.documents.queryset import DocumentQuerySet
 from poolapp.managers.documents.store import Store
 
-M = TypeVar("M", bound=Model)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    M = TypeVar("M", bound=Model)
+    Documents_co = TypeVar(
+        "Documents_co", bound=DocumentQuerySet[Any], covariant=True, default=DocumentQuerySet[M]
+    )
+else:
+    from typing import TypeVar
+
+    M = TypeVar("M", bound=Model)
+    Documents_co = TypeVar("Documents_co", bound=DocumentQuerySet[Any], covariant=True)
 
 QUERYSET_ONLY = frozenset({"adelete", "aupdate", "selection"})
 """What a manager does not have, so that nothing is done to all documents by accident: say
 ``.all()``."""
 
 
-class DocumentManager(ABC, Generic[M]):
+class DocumentManager(ABC, Generic[M, Documents_co]):
     """Beside ``objects``, never in its place: Django does not know it as a manager, so that it is
     not the model's default one.
 
@@ -59,12 +71,38 @@ class DocumentManager(ABC, Generic[M]):
             self._stores[alias] = self.make_store(alias)
         return self._stores[alias]
 
-    def get_queryset(self) -> DocumentQuerySet[M]:
+    def get_queryset(self) -> Documents_co:
         """What every method here begins with; override it to leave something out."""
-        return self.queryset_class(self, self.store())
+        return cast(Documents_co, self.queryset_class(self, self.store()))
 
-    def all(self) -> DocumentQuerySet[M]:
+    def all(self) -> Documents_co:
         return self.get_queryset()
+
+    if TYPE_CHECKING:
+        # Found at run time in the QuerySet, as its other methods are: see __getattr__.
+
+        def using(self, alias: str) -> Documents_co: ...
+        def none(self) -> Documents_co: ...
+        def filter(self, *conditions: Q, **lookups: Any) -> Documents_co: ...
+        def exclude(self, *conditions: Q, **lookups: Any) -> Documents_co: ...
+        def order_by(self, *names: Any) -> Documents_co: ...
+        def only(self, *names: str) -> Documents_co: ...
+        def defer(self, *names: str | None) -> Documents_co: ...
+        async def aget(self, *conditions: Q, **lookups: Any) -> M: ...
+        async def afirst(self) -> M | None: ...
+        async def alast(self) -> M | None: ...
+        async def acount(self) -> int: ...
+        async def aexists(self) -> bool: ...
+        async def acreate(self, **fields: Any) -> M: ...
+        async def aget_or_create(
+            self, defaults: Mapping[str, Any] | None = None, **lookups: Any
+        ) -> tuple[M, bool]: ...
+        async def aupdate_or_create(
+            self,
+            defaults: Mapping[str, Any] | None = None,
+            create_defaults: Mapping[str, Any] | None = None,
+            **lookups: Any,
+        ) -> tuple[M, bool]: ...
 
     async def ensure(self) -> list[str]:
         """Make what has to be there before the first write; see ``manage.py poolensure``."""
@@ -73,8 +111,9 @@ class DocumentManager(ABC, Generic[M]):
     @classmethod
     def from_queryset(
         cls, queryset_class: type[DocumentQuerySet[Any]], class_name: str | None = None
-    ) -> type[Self]:
-        """A manager class with the methods of this QuerySet, a subclass of ``cls``'s own."""
+    ) -> Any:
+        """A manager class with the methods of this QuerySet, a subclass of ``cls``'s own. No type
+        checker can tell them; ``class Own(MongoManager[Note])`` with annotated methods it can."""
         name = class_name or f"{cls.__name__}From{queryset_class.__name__}"
         return type(name, (cls,), {"queryset_class": queryset_class})
 
@@ -87,7 +126,7 @@ class DocumentManager(ABC, Generic[M]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name  # of a mixin that is no model
 
-    def __get__(self, instance: Model | None, owner: type[Model]) -> Self:
+    def __get__(self, instance: None, owner: type[Model]) -> Self:
         if instance is not None:
             raise AttributeError(f"{self.name!r} isn't accessible via {owner.__name__} instances")
         if owner._meta.abstract:

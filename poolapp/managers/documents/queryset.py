@@ -37,12 +37,12 @@ class DocumentQuerySet(Chain[M]):
 
     # -- reading -------------------------------------------------------------------------------
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> AsyncIterator[M]:
         return self.aiterator()
 
     async def aiterator(
         self, chunk_size: int | None = None, *, prefetch: int = 1
-    ) -> AsyncGenerator[Any, None]:
+    ) -> AsyncGenerator[M, None]:
         """The results one by one, read in pages of ``chunk_size``; ``prefetch`` pages are read
         while one is used."""
         selection = self._checked()
@@ -78,10 +78,10 @@ class DocumentQuerySet(Chain[M]):
         self._store.check(selection)
         return selection
 
-    async def _some(self, limit: int) -> list[Any]:
+    async def _some(self, limit: int) -> list[M]:
         return [each async for each in self[:limit].aiterator(limit, prefetch=0)]
 
-    async def aget(self, *conditions: Q, **lookups: Any) -> Any:
+    async def aget(self, *conditions: Q, **lookups: Any) -> M:
         """The one that there is; the model's DoesNotExist or MultipleObjectsReturned."""
         found = (
             await self.filter(*conditions, **lookups)._some(2)
@@ -100,22 +100,22 @@ class DocumentQuerySet(Chain[M]):
             )
         return found[0]
 
-    async def afirst(self) -> Any:
+    async def afirst(self) -> M | None:
         """The first; None when there is none. Where no order is given, it is the primary key's, or
         that of a store which has one of its own."""
         found = await self._ordered()._some(1)
         return found[0] if found else None
 
-    async def alast(self) -> Any:
+    async def alast(self) -> M | None:
         """The last of ``afirst``'s order."""
         found = await self._ordered().reverse()._some(1)
         return found[0] if found else None
 
-    async def aearliest(self, *names: str) -> Any:
+    async def aearliest(self, *names: str) -> M:
         """The first by these fields, or by Meta.get_latest_by; DoesNotExist when there is none."""
         return await self._extreme(names, backwards=False)
 
-    async def alatest(self, *names: str) -> Any:
+    async def alatest(self, *names: str) -> M:
         return await self._extreme(names, backwards=True)
 
     def _ordered(self) -> DocumentQuerySet[M]:
@@ -123,7 +123,7 @@ class DocumentQuerySet(Chain[M]):
             return self
         return self.order_by("pk")
 
-    async def _extreme(self, names: tuple[str, ...], *, backwards: bool) -> Any:
+    async def _extreme(self, names: tuple[str, ...], *, backwards: bool) -> M:
         by = names or self.model._meta.get_latest_by or ()
         if not by:
             raise ValueError("aearliest() and alatest() need fields, or Meta.get_latest_by")
@@ -153,7 +153,7 @@ class DocumentQuerySet(Chain[M]):
 
     async def ain_bulk(
         self, id_list: Iterable[Any] | None = None, *, field_name: str = "pk"
-    ) -> dict[Any, Any]:
+    ) -> dict[Any, M]:
         """Value of a unique field -> instance, of those that there are."""
         field = self._lookups.field(field_name)
         if not field.unique:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from django.db import NotSupportedError
 from django.db.models import Model
@@ -122,7 +122,7 @@ class ElasticsearchQuerySet(DocumentQuerySet[M]):
         return keys
 
 
-class ElasticsearchManager(DocumentManager[M], Generic[M]):
+class ElasticsearchManager(DocumentManager[M, ElasticsearchQuerySet[M]]):
     """Instances as documents of an index::
 
         search = ElasticsearchManager(pool="search", index="articles")

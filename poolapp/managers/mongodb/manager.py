@@ -15,7 +15,7 @@ from poolapp.managers.mongodb.store import MongoStore
 M = TypeVar("M", bound=Model)
 
 
-class MongoManager(DocumentManager[M]):
+class MongoManager(DocumentManager[M, MongoQuerySet[M]]):
     """``documents = MongoManager(pool="events", collection="articles")``.
 
     The collection is called like the model (``shop_article``) unless one is given; ``database`` is

@@ -36,7 +36,7 @@ class MongoQuerySet(DocumentQuerySet[M]):
 
     async def aiterator(
         self, chunk_size: int | None = None, *, prefetch: int = 1
-    ) -> AsyncGenerator[Any, None]:
+    ) -> AsyncGenerator[M, None]:
         # To read ahead takes another task, and a transaction is of one.
         if prefetch and self._store.pool.block() is not None:
             prefetch = 0

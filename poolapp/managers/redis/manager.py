@@ -14,7 +14,7 @@ from poolapp.managers.redis.store import RedisStore
 M = TypeVar("M", bound=Model)
 
 
-class RedisManager(DocumentManager[M]):
+class RedisManager(DocumentManager[M, RedisQuerySet[M]]):
     """``hot = RedisManager(pool="cache", ttl=60, indexes=["author", "published"])``.
 
     Each instance is a hash of its own, under ``{prefix}:d:`` and the primary key; ``prefix`` is the

@@ -72,7 +72,7 @@ class RedisQuerySet(DocumentQuerySet[M]):
 
         async def read() -> M | None:
             found = await self.filter(pk=pk)._some(1)
-            return cast(M, found[0]) if found else None
+            return found[0] if found else None
 
         async def write(instance: M) -> None:
             if store.schema.dump(store.schema.pk, instance.pk) != key:

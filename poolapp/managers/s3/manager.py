@@ -15,7 +15,7 @@ from poolapp.managers.s3.store import ContentType, S3Store
 M = TypeVar("M", bound=Model)
 
 
-class S3Manager(DocumentManager[M]):
+class S3Manager(DocumentManager[M, S3QuerySet[M]]):
     """Instances as objects of a bucket: ``files = S3Manager(pool="media", prefix="articles/")``.
 
     ``prefix`` is a folder, of the model's label unless given; ``bucket`` another one than that of

@@ -151,6 +151,7 @@ class Demo:
             f"The Celery worker ended with exit code {code}; its log is {self._worker_log}."
             " The site goes on without it.",
             highlight=False,
+            soft_wrap=True,
         )
 
     async def _unless_stopped(self, daphne: Process, event: Any) -> None:
