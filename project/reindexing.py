@@ -110,7 +110,7 @@ class ReindexingAdmin(ModelAdmin):
     @method_decorator(require_safe)
     def progress_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
         order = self._ordered(request, task_id)
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         context = {
             **self.admin_site.each_context(request),
             "title": "Reindexing",

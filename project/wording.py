@@ -39,7 +39,9 @@ def search_fields(entry: Entry) -> dict[str, Any]:
         "package": parts[0],
         "modules": [".".join(parts[: end + 1]) for end in range(len(parts))],
         "names": " ".join([entry.name, *words_of(names)]),
-        "words": sorted({*_runs_of_letters(names), *words_of(f"{names} {entry.docstring}")}),
+        "words": sorted(
+            {*_runs_of_letters(names), *words_of(f"{names} {entry.summary} {entry.docstring}")}
+        ),
         "signature": unmarked(entry.signature),
         "summary": unmarked(entry.summary),
         "weight": _weight(entry),

@@ -65,7 +65,7 @@ class Background:
                 "What is to be kept in step can't be read from database %r: %s",
                 using,
                 error,
-                extra={"event": "instep_unreadable"},
+                extra={"alias": using, "event": "instep_unreadable"},
             )
             return UNREADABLE_DELAY
 

@@ -165,10 +165,12 @@ def _rows(using: str, model: type[Model], pks: Sequence[Any]) -> dict[Any, Model
 
 async def _do(using: str, label: str, name: str, steps: list[Step], settled: Settled) -> None:
     failures: dict[Step, str] = {}
+    alias = ""
     try:
         model = apps.get_model(label)
         by_pk = {model._meta.pk.to_python(step.key): step for step in steps}
         manager = getattr(model, name)
+        alias = manager.pool
         rows = await on_database(using, _rows, using, model, list(by_pk))
         written = await manager.abulk_create(rows.values(), update_conflicts=True)
         gone = [model(pk=pk) for pk in by_pk if pk not in rows]
@@ -189,7 +191,7 @@ async def _do(using: str, label: str, name: str, steps: list[Step], settled: Set
         settled.failed += len(failures)
         failing[place] = len(failures)
         await on_database(using, _failed, using, failures)
-        _tell(label, name, failures)
+        _tell(alias, label, name, failures)
 
 
 def _failures(*results: BulkResult) -> list[Any]:
@@ -198,7 +200,7 @@ def _failures(*results: BulkResult) -> list[Any]:
     ]
 
 
-def _tell(label: str, name: str, failures: dict[Step, str]) -> None:
+def _tell(alias: str, label: str, name: str, failures: dict[Step, str]) -> None:
     attempts = 1 + max(step.attempts for step in failures)
     logger.warning(
         "%d documents of %s.%s could not be brought in step (tried up to %d times): %s",
@@ -207,7 +209,7 @@ def _tell(label: str, name: str, failures: dict[Step, str]) -> None:
         name,
         attempts,
         next(iter(failures.values())),
-        extra={"event": "instep_failed"},
+        extra={"alias": alias, "event": "instep_failed"},
     )
     step_failed.send_robust(
         sender=label,

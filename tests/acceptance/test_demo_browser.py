@@ -45,11 +45,9 @@ def page(
 
 
 def log_in(page: Page, demo: DemoProcess) -> None:
-    password = re.search(r"Password\s+(\S+)", "\n".join(demo.output))
-    assert password is not None
     page.goto("/admin/login/?next=/admin/poolapp/")
     page.get_by_label("Username").fill("admin")
-    page.get_by_label("Password").fill(password[1])
+    page.get_by_label("Password").fill(demo.password)
     page.get_by_role("button", name="Log in").click()
 
 
@@ -96,8 +94,10 @@ def test_the_admin_shows_each_pool_with_its_numbers(
     log_in(page, demo)
     for alias in ("default", "search"):
         expect(page.get_by_role("heading", name=re.compile(alias))).to_be_visible()
-    expect(page.get_by_text("of 10 connections are in use").first).to_be_visible()
-    expect(page.get_by_text("of 50 connections are in use")).to_be_visible()
+    # The Celery worker, once it has worked, has as many as the site.
+    for most in ("(10|20)", "(50|100)"):
+        in_use = page.get_by_text(re.compile(f"of {most} connections are in use"))
+        expect(in_use.first).to_be_visible()
     page.get_by_role("link", name="Leases, events and settings of default").click()
     expect(page.get_by_role("heading", name="Settings in force")).to_be_visible()
     expect(page.get_by_text("MAX_SIZE").first).to_be_visible()

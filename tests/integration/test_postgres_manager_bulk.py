@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 from django.db import DataError, IntegrityError, connections, transaction
 from django.db.backends.postgresql.psycopg_any import NumericRange
-from django.db.models import F, Value
+from django.db.models import F, TextField, Value
 from django.db.models.functions import Lower
 from django.test import override_settings
 from django.utils import timezone
 
 from poolapp import pools
 from poolapp.core.config import Options
+from poolapp.managers.postgres.records import NotCopyable, columns_of
 from tests.ledger import config
 from tests.real import pool_of
 from tests.rows.fixtures import rows_emptied, rows_tables  # noqa: F401
@@ -472,3 +473,14 @@ async def test_what_cannot_be_copied_is_inserted(told: Told) -> None:
     assert await Tag.rows.acopy([Tag(name=Lower(Value("X")))]) == 1
     assert (await Tag.rows.aget()).name == "x"
     assert await Tag.rows.aupdate(name=F("name")) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Field.get_placeholder is deprecated")
+@pytest.mark.parametrize("name", ["get_placeholder", "get_placeholder_sql"])  # of Django 6.1
+def test_a_field_with_sql_around_its_values_is_not_copied(name: str) -> None:
+    def placeholder(self: Any, value: Any, compiler: Any, connection: Any) -> Any:
+        raise AssertionError("nobody compiles")
+
+    field = type("Quiet", (TextField,), {name: placeholder})(name="quiet")
+    with pytest.raises(NotCopyable, match="quiet has SQL of its own"):
+        columns_of([field], connections["default"])

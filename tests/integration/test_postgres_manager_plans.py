@@ -267,6 +267,56 @@ class TestInstances:
             del Article._meta.apps.all_models["rows"]["proud"]
             Article._meta.apps.clear_cache()
 
+    @pytest.mark.filterwarnings("ignore:.*must accept a fetch_mode")
+    async def test_a_from_db_that_knows_of_no_fetch_modes_is_called_too(
+        self, article: Article
+    ) -> None:
+        class Plain(Article):
+            @classmethod
+            def from_db(cls, db: Any, field_names: Any, values: Any) -> Any:
+                made = super().from_db(db, field_names, values)
+                made.title = made.title.upper()
+                return made
+
+            class Meta:
+                app_label = "rows"
+                proxy = True
+
+        try:
+            for _ in range(2):
+                assert (await Plain.rows.aget(pk=article.pk)).title == "ONE"
+            assert [each.title async for each in Plain.rows.order_by("pk")] == ["ANOTHER", "ONE"]
+            assert kept() == [("pk",)]
+        finally:
+            del Article._meta.apps.all_models["rows"]["plain"]
+            Article._meta.apps.clear_cache()
+
+    @pytest.mark.skipif(not hasattr(models, "FETCH_PEERS"), reason="of Django 6.1")
+    @pytest.mark.parametrize("mode", ["FETCH_ONE", "FETCH_PEERS", "FETCH_RAISE"])
+    async def test_what_was_left_out_is_fetched_as_was_said(
+        self, article: Article, mode: str
+    ) -> None:
+        def chain(rows: Any) -> Any:
+            how = getattr(models, mode)
+            return rows.fetch_mode(how).select_related("author").defer("size")
+
+        theirs = await chain(Article.objects).aget(pk=article.pk)
+        for _ in range(2):
+            ours = await chain(Article.rows).aget(pk=article.pk)
+            assert contents(ours) == contents(theirs)
+        assert bool(kept()) is (mode == "FETCH_ONE")
+        expected = [each async for each in chain(Article.objects).order_by("pk")]
+        listed = [each async for each in chain(Article.rows).order_by("pk")]
+        assert [*map(contents, listed)] == [*map(contents, expected)]
+        reading = pools["default"].natively(getattr, listed[0], "size")
+        if mode == "FETCH_RAISE":
+            with pytest.raises(FieldError, match="blocked"):
+                await reading
+        else:
+            assert await reading == 0
+        with_size = ["size" in vars(each) for each in listed]
+        assert with_size == [mode != "FETCH_RAISE", mode == "FETCH_PEERS"]
+
     async def test_lists_are_what_django_makes_them(self, article: Article) -> None:
         def chain(rows: Any) -> Any:
             return rows.select_related("author").annotate(n=models.Value(1)).order_by("pk")

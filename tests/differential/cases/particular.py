@@ -185,6 +185,13 @@ def hstores() -> list[Any]:
     ]
 
 
+DECIMALS_IN_RANGES = [
+    lambda rows: rows.filter(decimal_range__contains=1.5),
+    lambda rows: rows.filter(decimal_range__contains=Decimal("2.0")),
+]
+"""Django compares them from 6.1 on."""
+
+
 @cases.reading(Particular)
 def ranges() -> list[Any]:
     return [
@@ -248,6 +255,7 @@ def ranges() -> list[Any]:
             .order_by("pk")
             .values("x")
         ),
+        *(DECIMALS_IN_RANGES if django.VERSION >= (6, 1) else []),
     ]
 
 
@@ -410,13 +418,6 @@ def trigrams_and_accents() -> list[Any]:
     ]
 
 
-DECIMALS_IN_RANGES = [
-    lambda rows: rows.filter(decimal_range__contains=1.5),
-    lambda rows: rows.filter(decimal_range__contains=Decimal("2.0")),
-]
-"""Django compares them from 6.1 on."""
-
-
 @cases.reading(Booking)
 def bookings() -> list[Any]:
     return [
@@ -445,7 +446,6 @@ def bookings() -> list[Any]:
             .filter(x__overlap=F("during"))
             .order_by("pk")
         ),
-        *(DECIMALS_IN_RANGES if django.VERSION >= (6, 1) else []),
     ]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import django.db.models
-from django.db.models import Model
+from django.db.models import Model, query
 from django.db.models.base import ModelState
 from django.db.models.query import get_related_populators
 from django.db.models.query_utils import DeferredAttribute
@@ -92,6 +92,14 @@ _FETCHING = (
 """How fields that were left out are fetched later: from Django 6.1 on there are several ways."""
 
 
+def _from_db(model: Any) -> Any:
+    """The model's ``from_db``, which is told of that way."""
+    told = getattr(query, "_get_from_db", None)
+    if told is not None:  # a Django that lets a model's own be without the parameter
+        return told(model, *_FETCHING.values())
+    return partial(model.from_db, **_FETCHING)
+
+
 class Maker:
     """Makes the instances of one compiled query, again and again."""
 
@@ -110,7 +118,7 @@ class Maker:
         watched = any(map(_is_watched, self._models))
         if watched is not self._watched:  # somebody began, or ceased, to listen
             info = swiftly(compiler.klass_info)
-            self._make = info["model"].from_db
+            self._make = _from_db(info["model"])
             self._populators = get_related_populators(
                 info, compiler.select, compiler.using, *_FETCHING.values()
             )
@@ -118,7 +126,7 @@ class Maker:
         if self._converters:
             rows = compiler.apply_converters(rows, self._converters)
         for row in rows:
-            made: Model = self._make(compiler.using, self._names, row[self._columns], **_FETCHING)
+            made: Model = self._make(compiler.using, self._names, row[self._columns])
             for each in self._populators:
                 each.populate(row, made)
             yield made
