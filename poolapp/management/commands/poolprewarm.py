@@ -18,6 +18,7 @@ class Command(BaseCommand):
         "in. Exits with 0 when all could be opened, with 1 when one could not, with 2 for a wrong "
         "alias."
     )
+    requires_system_checks = ()  # some of Django's ask the database, whose absence is told here
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("alias", nargs="*", help="a key of POOLS; all when none is given")
