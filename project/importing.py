@@ -79,17 +79,25 @@ async def _replace(
         question = "SELECT pg_try_advisory_xact_lock($1)"
         if not await pools["default"].fetchval(question, IMPORT_LOCK):
             raise ImportFailed("Another import is running.")
-        # No signals: the documents are all made anew as well.
-        await pools["default"].execute("DELETE FROM project_entry")
-        count = await Entry.rows.acopy(_row(entry) for entry in entries)
+        count = await _store_rows(entries)
         progress(count)
         await _index(index, lambda now: progress(count + now.succeeded))
         await Import.rows.acreate(interpreter=sys.version, index_name=index, entries=count)
         await _switch(index)
 
 
-def _row(entry: stdlib.Entry) -> Entry:
-    row = Entry(**asdict(entry))
+async def _store_rows(entries: list[stdlib.Entry]) -> int:
+    """In place of all that are there; what has the name of one of them keeps its key."""
+    keys = {name: pk async for name, pk in Entry.rows.values_list("qualified_name", "pk")}
+    # No signals: the documents are all made anew as well.
+    await pools["default"].execute("DELETE FROM project_entry")
+    rows = [_row(entry, keys.get(entry.qualified_name)) for entry in entries]
+    known = await Entry.rows.acopy(row for row in rows if row.pk is not None)
+    return known + await Entry.rows.acopy(row for row in rows if row.pk is None)
+
+
+def _row(entry: stdlib.Entry, pk: int | None) -> Entry:
+    row = Entry(pk=pk, **asdict(entry))
     row.prepare()
     return row
 
