@@ -83,6 +83,11 @@ def server_urls() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def django_db_modify_db_settings_parallel_suffix() -> None:
+    """No worker's database has a name of its own, since each worker has a server of its own."""
+
+
+@pytest.fixture(scope="session")
 def django_db_keepdb() -> bool:
     """The tests' database is that of the URL: there before, and there afterwards."""
     return True

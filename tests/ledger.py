@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from django.db import models
+from asgiref.sync import sync_to_async
+from django.db import connections, models
 
 from poolapp import PoolConfig, pools
 from poolapp.conf.database import DatabaseLocation
@@ -59,6 +60,7 @@ async def ledger(admin: Any) -> AsyncIterator[None]:
         yield
     finally:
         await pools.close_all()
+        await sync_to_async(connections.close_all)()  # of the thread that Django's own methods use
         await admin.execute("DROP TABLE ledger_entry, ledger_account")
 
 

@@ -3,6 +3,7 @@ with the tests that a project has already."""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 import inspect
@@ -42,6 +43,7 @@ def steady(engine: str) -> Any:
 
     class DatabaseWrapper(base):  # type: ignore[misc, valid-type]
         pool = None  # Django's own, of OPTIONS["pool"]
+        for_a_block = False
         ops_class = swift_operations(native_operations(base.ops_class))
 
         def get_new_connection(self, conn_params: Any) -> Any:
@@ -88,6 +90,7 @@ def _pool_of(database: Any) -> str:
         place.username,
         *sorted(query.items()),
         os.getpid(),
+        database.for_a_block,
     )
     if key not in _known:
         alias = _known[key] = f"poolapp.testing:{database.alias}:{next(_numbers)}"
@@ -105,6 +108,34 @@ def _pool_of(database: Any) -> str:
 
 
 _known: dict[tuple[Any, ...], str] = {}
+
+
+class _Blocks:
+    """How many there are at a time; their pools go with the last one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def enter(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+            over = [] if self._count else [key for key in _known if key[-1]]
+            aliases = [_known.pop(key) for key in over]
+        for alias in aliases:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                pools.run(pools.remove, alias)
+            else:  # which is not to be blocked
+                pools.spawn(pools.remove, alias)
+
+
+_blocks = _Blocks()
 
 
 class run_natively(ContextDecorator):  # noqa: N801 - as Django's override_settings
@@ -178,6 +209,7 @@ class _Inside:
     def enter(self) -> None:
         self._before = {alias: connections[alias] for alias in self.databases}
         _INSIDE.set(self)
+        _blocks.enter()
         for alias in self.databases:
             # For who goes through all connections: Django does when a setting is overridden.
             connections[alias] = self.wrapper(alias)
@@ -191,12 +223,14 @@ class _Inside:
             if each.connection is not None:
                 each.connection.close()
                 each.connection = None
+        _blocks.leave()
 
     def wrapper(self, alias: str) -> Any:
         key = (threading.get_ident(), alias)
         if key not in self._wrappers:
             settings = connections.settings[alias]
-            self._wrappers[key] = steady(settings["ENGINE"])(settings, alias)
+            made = self._wrappers[key] = steady(settings["ENGINE"])(settings, alias)
+            made.for_a_block = True
         return self._wrappers[key]
 
     def of(self, alias: str) -> Any:

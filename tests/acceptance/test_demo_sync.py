@@ -62,7 +62,8 @@ def test_the_contents_are_served_by_wsgi_on_connections_that_stay(folder: Path) 
         assert len(set(pages)) == 1
         assert 'href="/entry/json/"' in pages[0]
         (worker,) = psutil.Process(gunicorn.pid).children()
-        assert connections_of(folder, worker.pid) == 1
+        # One for the page; what is kept in step is looked for on another.
+        assert connections_of(folder, worker.pid) <= 2
     finally:
         gunicorn.terminate()
         log, _ = gunicorn.communicate()

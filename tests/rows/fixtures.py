@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from poolapp import pools
 from tests.rows.tables import emptying, tables
@@ -25,4 +27,5 @@ async def rows_emptied(rows_tables: None) -> AsyncIterator[None]:
     yield
     in_use = {pool.alias: pool.in_use for pool in pools.all(initialized_only=True) if pool.in_use}
     await pools.close_all()
+    await sync_to_async(connections.close_all)()  # of the thread that Django's own methods use
     assert in_use == {}
