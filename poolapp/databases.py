@@ -29,6 +29,14 @@ def pool_for(database: str) -> str:
     return _pool_for(database, pools.version, id(connections.settings))
 
 
+def pool_or_none(database: str) -> str | None:
+    """The same, and None for a database that is worked with in a thread."""
+    try:
+        return pool_for(database)
+    except (ConnectionDoesNotExist, ImproperlyConfigured):
+        return None
+
+
 @lru_cache
 def _pool_for(database: str, version: int, settings: int) -> str:
     named = [each for each in pools if _names(each) == database]

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.db.models import F, Min, Model, Q, QuerySet
 from django.db.models.functions import Now
-from django.utils.connection import ConnectionDoesNotExist
 
 from poolapp.core.exceptions import PoolError
 from poolapp.core.registry import pools
-from poolapp.databases import pool_for
+from poolapp.databases import pool_or_none
 from poolapp.instep.declaring import declared
 from poolapp.instep.models import Step
 from poolapp.instep.signals import step_failed
@@ -78,9 +76,8 @@ async def next_due(using: str) -> float | None:
 async def on_database(using: str, function: Callable[..., T], *args: Any) -> T:
     """Call synchronous code of the ORM: on a pool of that database, where there is one, else in a
     thread."""
-    try:
-        alias = pool_for(using)
-    except (ConnectionDoesNotExist, ImproperlyConfigured):
+    alias = pool_or_none(using)
+    if alias is None:
         return await asyncio.to_thread(_in_thread, using, function, *args)
     result: T = await pools[alias].natively(function, *args)  # type: ignore[attr-defined]
     return result

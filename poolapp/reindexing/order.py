@@ -8,11 +8,9 @@ from typing import Any
 
 from django.apps import apps
 from django.core import signing
-from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
-from django.utils.connection import ConnectionDoesNotExist
 
-from poolapp.databases import pool_for
+from poolapp.databases import pool_or_none
 from poolapp.managers.documents.manager import DocumentManager
 from poolapp.managers.postgres.queryset import PostgresQuerySet
 
@@ -40,15 +38,7 @@ def read_order(order: str) -> tuple[QuerySet[Any], DocumentManager[Any]]:
     found = signing.loads(order, salt=_SALT)
     model = apps.get_model(found["model"])
     using = found["db"]
-    kind = PostgresQuerySet if _has_pool(using) else QuerySet
+    kind = PostgresQuerySet if pool_or_none(using) else QuerySet
     # Signed by us, so it was pickled by us.
     query = pickle.loads(base64.b85decode(found["query"]))  # noqa: S301
     return kind(model=model, query=query, using=using), getattr(model, found["manager"])
-
-
-def _has_pool(using: str) -> bool:
-    try:
-        pool_for(using)
-    except (ConnectionDoesNotExist, ImproperlyConfigured):
-        return False
-    return True

@@ -40,6 +40,18 @@ class Form(ABC):
         """What a database would give for it: the exact reverse of ``dump``."""
 
 
+PLAIN: Mapping[Kind, type] = MappingProxyType(
+    {
+        Kind.TEXT: str,
+        Kind.KEYWORD: str,
+        Kind.BOOLEAN: bool,
+        Kind.INTEGER: int,
+        Kind.BIG_INTEGER: int,
+    }
+)
+"""What every store holds as Python does."""
+
+
 class JsonForm(Form):
     """Of JSON's own types, and ordered right as text where it is text.
 
@@ -55,15 +67,7 @@ class JsonForm(Form):
     ======== =========================================================================
     """
 
-    unchanged = MappingProxyType(
-        {
-            Kind.TEXT: str,
-            Kind.KEYWORD: str,
-            Kind.BOOLEAN: bool,
-            Kind.INTEGER: int,
-            Kind.BIG_INTEGER: int,
-        }
-    )
+    unchanged = PLAIN
 
     def dump(self, kind: Kind, value: Any) -> Any:
         match kind:

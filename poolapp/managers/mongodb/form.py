@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from poolapp.managers.documents.forms import MICROSECOND, Form
+from poolapp.managers.documents.forms import MICROSECOND, PLAIN, Form
 from poolapp.managers.documents.kinds import Kind
 
 _MIDNIGHT = time()
@@ -23,16 +23,7 @@ class NativeForm(Form):
     no type for, the codec takes apart."""
 
     unchanged = MappingProxyType(
-        {
-            Kind.TEXT: str,
-            Kind.KEYWORD: str,
-            Kind.BOOLEAN: bool,
-            Kind.INTEGER: int,
-            Kind.BIG_INTEGER: int,
-            Kind.FLOAT: float,
-            Kind.DECIMAL: Decimal,
-            Kind.UUID: uuid.UUID,
-        }
+        {**PLAIN, Kind.FLOAT: float, Kind.DECIMAL: Decimal, Kind.UUID: uuid.UUID}
     )
 
     def dump(self, kind: Kind, value: Any) -> Any:
