@@ -17,11 +17,12 @@ from django.db import connection
 from django.test import override_settings
 from django.utils.functional import lazystr
 from psycopg.adapt import Loader
+from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int2, Int8
 from psycopg.types.range import Range
+from psycopg.types.string import TextLoader
 
-from poolapp.backends.postgres.native import codecs
 from poolapp.testing import run_natively
 
 SCHEMA = """
@@ -182,21 +183,26 @@ def test_what_a_project_registers_with_psycopg_is_used() -> None:
 
     def register() -> Any:
         connection.ensure_connection()
-        for name in ("numeric", "jsonb", "int4", "point"):
-            connection.connection.adapters.register_loader(name, Loud)
-        return outcome(
-            "SELECT 1.5, '[1]'::jsonb, 5, '(1,2)'::point, 'x', ARRAY[1.5], 5::int8, %s, %s",
-            [6, "y"],
-        )
+        adapters = connection.connection.adapters
+        numbers = [adapters.types.get_oid(each) for each in ("numeric", "jsonb", "int4", "point")]
+        before = {each: adapters.get_loader(each, Format.TEXT) for each in numbers}
+        for each in numbers:
+            adapters.register_loader(each, Loud)
+        try:
+            return outcome(
+                "SELECT 1.5, '[1]'::jsonb, 5, '(1,2)'::point, 'x', ARRAY[1.5], 5::int8, %s, %s",
+                [6, "y"],
+            )
+        finally:  # natively they are the database's, for the process
+            for each, loader in before.items():
+                adapters.register_loader(each, loader or TextLoader)
 
     expected = register()
     connection.close()
     assert "loud 5" in str(expected)
-    try:
-        with run_natively():
-            assert register() == expected
-    finally:
-        codecs._adapters.cache_clear()  # they are the database's, for the process
+    with run_natively():
+        assert register() == expected
+        assert "loud" not in str(outcome("SELECT 5"))
 
 
 class Number(enum.IntEnum):

@@ -19,7 +19,7 @@ from tests.rows.models import Article, Author, Comment, Made, Note, Place, Resta
 
 
 @pytest.fixture(autouse=True)
-def no_thread() -> Any:
+def no_thread(rows_emptied: None) -> Any:  # noqa: F811
     """No test here has Django take a thread."""
     before = threading.active_count()
     yield
