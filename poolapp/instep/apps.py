@@ -17,7 +17,7 @@ class InStepConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from poolapp.instep.background import leftovers
+        from poolapp.instep.background import background
         from poolapp.instep.catching_up import worries
         from poolapp.instep.checks import check_declared
         from poolapp.instep.marking import on_change
@@ -25,7 +25,7 @@ class InStepConfig(AppConfig):
         for signal in (post_save, post_delete):
             signal.connect(on_change, dispatch_uid="poolapp.instep")
         register(check_declared, "poolapp")
-        pools.unobserve(leftovers)
-        pools.observe(leftovers)
+        pools.unobserve(background)
+        pools.observe(background)
         if worries not in monitor.worries:
             monitor.worries.append(worries)

@@ -24,15 +24,40 @@ UNREADABLE_DELAY = 5.0
 """Seconds until a database that could not be asked is asked again."""
 
 
-class Background:
-    """At most one pass over a database at a time in this process, on its own pool loop."""
+class Background(Observer):
+    """At most one pass over a database at a time in this process, on its own pool loop.
+
+    What a process that has died, or an outage, has left over is looked for when this one begins to
+    work with the database. It ends with the pool that it works on.
+    """
 
     def __init__(self) -> None:
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        # In a forked child: the loop that did it is the parent's.
         self._lock = threading.Lock()
         self._passing: dict[str, bool] = {}
         """The databases that are passed over, and whether one more pass is due."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        os.register_at_fork(after_in_child=self._forget)
+        self._looked: set[str] = set()
+
+    # -- when it begins and ends -------------------------------------------------------------------
+
+    def pool_opened(self, pool: Pool[Any]) -> None:
+        using = database_of(pool.alias)
+        is_djangos = using in connections.settings
+        if is_djangos and using not in self._looked and declared():
+            self._looked.add(using)
+            self.kick(using)
+
+    def pool_closed(self, pool: Pool[Any]) -> None:
+        if pool.loop is self._loop:
+            using = database_of(pool.alias)
+            self._looked.discard(using)
+            self._cancel_timer(using)
 
     def kick(self, using: str) -> None:
         """There is something to do; from any thread."""
@@ -42,7 +67,10 @@ class Background:
         if not passing:
             pools.spawn(self._run, using)
 
+    # -- on the loop -------------------------------------------------------------------------------
+
     async def _run(self, using: str) -> None:
+        self._loop = asyncio.get_running_loop()
         try:
             delay = await self._pass(using)
         finally:
@@ -59,7 +87,7 @@ class Background:
             await settle(using)
             return await next_due(using)
         except PoolClosed:
-            return None  # the process ends; who comes next does the rest
+            return None  # whoever opens it again does the rest
         except Exception as error:
             logger.warning(
                 "What is to be kept in step can't be read from database %r: %s",
@@ -70,38 +98,21 @@ class Background:
             return UNREADABLE_DELAY
 
     def _kick_later(self, using: str, delay: float) -> None:
+        self._cancel_timer(using)
+        loop = asyncio.get_running_loop()
+        self._timers[using] = loop.call_later(max(delay, 0.05), self._come_back, using)
+
+    def _come_back(self, using: str) -> None:
+        del self._timers[using]
+        self.kick(using)
+
+    def _cancel_timer(self, using: str) -> None:
         timer = self._timers.pop(using, None)
         if timer is not None:
             timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._timers[using] = loop.call_later(max(delay, 0.05), self.kick, using)
-
-    def _forget(self) -> None:
-        # In a forked child: the loop that did it is the parent's.
-        self._lock = threading.Lock()
-        self._passing = {}
-        self._timers = {}
 
 
-kick = Background().kick
+background = Background()
 """The process's own."""
 
-
-class Leftovers(Observer):
-    """Of a process that has died, or an outage: looked for when this one begins to work with the
-    database."""
-
-    def __init__(self) -> None:
-        self._looked: set[str] = set()
-        os.register_at_fork(after_in_child=self._looked.clear)
-
-    def pool_opened(self, pool: Pool[Any]) -> None:
-        using = database_of(pool.alias)
-        is_djangos = using in connections.settings
-        if is_djangos and using not in self._looked and declared():
-            self._looked.add(using)
-            kick(using)
-
-
-leftovers = Leftovers()
-"""The process's own."""
+kick = background.kick

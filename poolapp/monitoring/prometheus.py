@@ -9,13 +9,11 @@ A gauge is the sum over the processes that live, or the worst of them for what c
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import threading
 import time
-from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -28,6 +26,7 @@ from poolapp.core.stats import BOUNDS, PoolStats
 from poolapp.monitoring.fleet import fleet
 from poolapp.monitoring.health import SEVERITY, Monitor, monitor
 from poolapp.monitoring.ticking import look_every
+from poolapp.monitoring.usage import Use
 
 PERIOD = 5.0
 """Seconds between two times that a process of many carries over what it has counted."""
@@ -42,46 +41,6 @@ def label_of(backend: str) -> str:
     return backend.rpartition(".")[2].removesuffix("Backend").lower()
 
 
-@dataclasses.dataclass(slots=True)
-class _Counted:
-    """What was carried over of one pool."""
-
-    acquired: int = 0
-    connected: int = 0
-    timed_out: int = 0
-    refused: int = 0
-    lost: int = 0
-    leaked: int = 0
-    connect_failed: int = 0
-    closed: Counts[str] = dataclasses.field(default_factory=Counts)
-    waited: list[int] = dataclasses.field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
-    waited_seconds: float = 0.0
-    used: list[int] = dataclasses.field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
-    used_seconds: float = 0.0
-
-    @classmethod
-    def of(cls, pool: Pool[Any]) -> _Counted:
-        """As it is now. Of the acquires that did not queue each waited no time at all."""
-        counters = pool.counters
-        waited = list(counters.waited.buckets)
-        acquired = counters.acquired
-        waited[0] += max(0, acquired - counters.queued)
-        return cls(
-            acquired=acquired,
-            connected=counters.connected,
-            timed_out=counters.timed_out,
-            refused=counters.refused,
-            lost=counters.lost,
-            leaked=counters.leaked,
-            connect_failed=counters.connect_failed,
-            closed=Counts(counters.closed),
-            waited=waited,
-            waited_seconds=counters.waited.total,
-            used=list(counters.used.buckets),
-            used_seconds=counters.used.total,
-        )
-
-
 class PoolMetrics(Observer):
     """A collector for one registry, and the observer that fills it."""
 
@@ -91,10 +50,8 @@ class PoolMetrics(Observer):
         self._monitor = monitor
         self._limits = limits
         self._lock = threading.Lock()
-        self._carried: dict[Pool[Any], _Counted] = {}
+        self._carried: dict[Pool[Any], Use] = {}
         self._carried_at = 0.0
-        self._acquired: Counts[str] = Counts()
-        self._connected: Counts[str] = Counts()
         self._metrics: list[Counter | Gauge | Histogram] = []
 
         self._active = self._gauge("active_connections", "Connections, or seats, in use")
@@ -174,7 +131,6 @@ class PoolMetrics(Observer):
         """In a forked child: the pools were the parent's, which carries their counts over."""
         self._lock = threading.Lock()
         self._carried = {}
-        self._acquired, self._connected = Counts(), Counts()
 
     # -- carrying over -------------------------------------------------------------------------
 
@@ -195,28 +151,25 @@ class PoolMetrics(Observer):
 
     def _count(self, pool: Pool[Any]) -> None:
         labels = (pool.alias, label_of(pool.config.backend))
-        before, now = self._carried.get(pool, _Counted()), _Counted.of(pool)
+        now = Use.of(pool.counters)
+        new = now - self._carried.get(pool, Use())
         self._carried[pool] = now
-        self._acquired[pool.alias] += now.acquired - before.acquired
-        self._connected[pool.alias] += now.connected - before.connected
-        for counter, name in (
-            (self._timeouts, "timed_out"),
-            (self._refused, "refused"),
-            (self._lost, "lost"),
-            (self._leaks, "leaked"),
-        ):
-            counter.labels(*labels).inc(getattr(now, name) - getattr(before, name))
-        self._failed.labels(*labels).inc(now.connect_failed - before.connect_failed)
-        for reason, count in (now.closed - before.closed).items():
+        self._timeouts.labels(*labels).inc(new.timed_out)
+        self._refused.labels(*labels).inc(new.refused)
+        self._lost.labels(*labels).inc(new.lost)
+        self._leaks.labels(*labels).inc(new.leaked)
+        self._failed.labels(*labels).inc(new.connect_failed)
+        for reason, count in new.closed.items():
             self._closed.labels(*labels, reason).inc(count)
-        seconds = now.waited_seconds - before.waited_seconds
-        _add(self._wait.labels(*labels), now.waited, before.waited, seconds)
-        seconds = now.used_seconds - before.used_seconds
-        _add(self._use.labels(*labels), now.used, before.used, seconds)
+        # Of the acquires that did not queue each waited no time at all.
+        at_once, *queued = new.waits
+        waits = (at_once + new.acquired - new.queued, *queued)
+        _add(self._wait.labels(*labels), waits, new.wait_seconds)
+        _add(self._use.labels(*labels), new.uses, new.use_seconds)
 
     def _show(self, config: PoolConfig, stats: list[PoolStats]) -> None:
         labels = (config.alias, label_of(config.backend))
-        acquired, connected = self._acquired[config.alias], self._connected[config.alias]
+        use = self._monitor.usage.total(config.alias)
         self._active.labels(*labels).set(sum(each.in_use for each in stats))
         self._idle.labels(*labels).set(sum(each.idle for each in stats))
         self._total.labels(*labels).set(sum(each.size for each in stats))
@@ -227,21 +180,20 @@ class PoolMetrics(Observer):
         self._waiting.labels(*labels).set(sum(each.waiting for each in stats))
         self._breaker.labels(*labels).set(any(each.breaker_open for each in stats))
         self._error_rate.labels(*labels).set(self._monitor.rates.of(config.alias).rate)
-        self._efficiency.labels(*labels).set(
-            max(0.0, 1 - connected / acquired) if acquired else 1.0
-        )
+        efficiency = max(0.0, 1 - use.connected / use.acquired) if use.acquired else 1.0
+        self._efficiency.labels(*labels).set(efficiency)
         self._health.labels(*labels).set(SEVERITY[self._monitor.known(config.alias).status])
         self._failed.labels(*labels).inc(0)
         for counter in (self._timeouts, self._refused, self._lost, self._leaks):
             counter.labels(*labels).inc(0)
 
 
-def _add(into: Histogram, now: list[int], before: list[int], seconds: float) -> None:
+def _add(into: Histogram, counts: Sequence[int], seconds: float) -> None:
     """Add many observations at once. prometheus_client has a public way for single ones only; a
     test holds these two attributes."""
-    for bucket, count, old in zip(into._buckets, now, before, strict=True):
-        if count != old:
-            bucket.inc(count - old)
+    for bucket, count in zip(into._buckets, counts, strict=True):
+        if count:
+            bucket.inc(count)
     if seconds:
         into._sum.inc(seconds)
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from poolapp.core.events import Observer
@@ -24,6 +25,18 @@ STEPS = 12
 """So the window is an hour."""
 
 
+_NONE = (0,) * (len(BOUNDS) + 1)
+
+
+def _sum(one: Any, other: Any, sign: int) -> Any:
+    if isinstance(one, tuple):
+        return tuple(map(partial(_sum, sign=sign), one, other))
+    if isinstance(one, Mapping):
+        summed = {each: one.get(each, 0) + sign * other.get(each, 0) for each in {*one, *other}}
+        return {each: count for each, count in summed.items() if count}
+    return one + sign * other
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Use:
     """What was counted, over all loops; see ``PoolStats``."""
@@ -36,10 +49,14 @@ class Use:
     connect_failed: int = 0
     connect_seconds: float = 0.0
     lost: int = 0
+    leaked: int = 0
     closed: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    waits: tuple[int, ...] = (0,) * (len(BOUNDS) + 1)
+    """By reason; no reason stands at 0."""
+    waits: tuple[int, ...] = _NONE
     """Those that queued, by the buckets of ``BOUNDS``."""
-    released: int = 0
+    wait_seconds: float = 0.0
+    uses: tuple[int, ...] = _NONE
+    """Those that were released, by the time until then."""
     use_seconds: float = 0.0
 
     @classmethod
@@ -54,9 +71,11 @@ class Use:
             connect_failed=counters.connect_failed,
             connect_seconds=counters.connect_seconds,
             lost=counters.lost,
+            leaked=counters.leaked,
             closed=dict(counters.closed),
             waits=tuple(counters.waited.buckets),
-            released=counters.used.count,
+            wait_seconds=counters.waited.total,
+            uses=tuple(counters.used.buckets),
             use_seconds=counters.used.total,
         )
 
@@ -67,25 +86,11 @@ class Use:
         return self._with(other, -1)
 
     def _with(self, other: Use, sign: int) -> Use:
-        reasons = {*self.closed, *other.closed}
         return Use(
-            acquired=self.acquired + sign * other.acquired,
-            queued=self.queued + sign * other.queued,
-            timed_out=self.timed_out + sign * other.timed_out,
-            refused=self.refused + sign * other.refused,
-            connected=self.connected + sign * other.connected,
-            connect_failed=self.connect_failed + sign * other.connect_failed,
-            connect_seconds=self.connect_seconds + sign * other.connect_seconds,
-            lost=self.lost + sign * other.lost,
-            closed={
-                each: self.closed.get(each, 0) + sign * other.closed.get(each, 0)
-                for each in reasons
-            },
-            waits=tuple(
-                mine + sign * theirs for mine, theirs in zip(self.waits, other.waits, strict=True)
-            ),
-            released=self.released + sign * other.released,
-            use_seconds=self.use_seconds + sign * other.use_seconds,
+            **{
+                each.name: _sum(getattr(self, each.name), getattr(other, each.name), sign)
+                for each in dataclasses.fields(Use)
+            }
         )
 
     def wait(self, share: float) -> float:
@@ -93,6 +98,10 @@ class Use:
         waited = Histogram()
         waited.buckets = list(self.waits)
         return waited.quantile(share, self.acquired - waited.count)
+
+    @property
+    def released(self) -> int:
+        return sum(self.uses)
 
     @property
     def mean_use(self) -> float:

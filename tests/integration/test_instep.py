@@ -19,7 +19,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 
 from poolapp import pools
-from poolapp.instep import background, catching_up, in_step, mark, marking, step_failed
+from poolapp.instep import catching_up, in_step, mark, marking, step_failed
+from poolapp.instep.background import background
 from poolapp.monitoring.health import monitor
 from tests.real import eventually
 from tests.steps.fixtures import (  # noqa: F401
@@ -259,6 +260,25 @@ class TestTrouble:
         await admin.steps.notes.delete_one({"_id": "somebody's"})
         await eventually(none_left)
         assert await admin.steps.notes.count_documents({}) == 2
+
+    async def test_with_its_pool_closed_it_rests_until_somebody_opens_it(
+        self, notes: Any, mongodb_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(catching_up, "FIRST_DELAY", 0.5)
+        await lead_nowhere()
+        await notes.Note.rows.acreate(title="later")
+
+        async def is_to_come_back() -> bool:
+            return bool(background._timers)
+
+        await eventually(is_to_come_back)
+        await pools.close_all()
+        assert background._timers == {}
+        assert pools.count() == 0
+        await lead_to(mongodb_url)
+        assert await left() == 1
+        await eventually(none_left)
+        assert await titles(notes) == ["later"]
 
     async def test_a_database_that_is_no_pool_s(self, notes: Any, tmp_path: Path) -> None:
         connections.databases["lite"] = {

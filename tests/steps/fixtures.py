@@ -12,8 +12,9 @@ from django.test.utils import modify_settings
 from poolapp import pools
 from poolapp.devservices.ports import free_port
 from poolapp.instep import catching_up
+from poolapp.instep.background import background
 from tests.mongodb_server import MONGODB, outsider
-from tests.real import config_of
+from tests.real import config_of, eventually
 
 
 @pytest.fixture(scope="module", name="steps")
@@ -53,10 +54,15 @@ async def notes_fixture(
     )
     await admin.drop_database("steps")
     await lead_to(mongodb_url)
+    await eventually(rests)  # it has looked for what was left, since the database was opened
     yield steps
     await pools.close_all()
     await pools.remove("steps")
     catching_up.failing.clear()
+
+
+async def rests() -> bool:
+    return not background._passing
 
 
 async def lead_to(url: str, **settings: Any) -> None:

@@ -10,9 +10,10 @@ import django
 
 async def take() -> None:
     from poolapp import pools
-    from poolapp.instep import background, catching_up
+    from poolapp.instep import catching_up
+    from poolapp.instep.background import background
 
-    pools.unobserve(background.leftovers)
+    pools.unobserve(background)
     catching_up.CLAIM = datetime.timedelta(seconds=float(os.environ["STEPS_CLAIM"]))
     taken = await catching_up.on_database("default", catching_up._take, "default")
     assert len(taken) == 1, taken

@@ -25,8 +25,8 @@ def stats_of(**values: Any) -> PoolStats:
     return PoolStats(**{**found, **given})
 
 
-def waits(count: int, up_to: float) -> tuple[int, ...]:
-    """So many that waited for up to a bound of the histogram."""
+def counted(count: int, up_to: float) -> tuple[int, ...]:
+    """So many that took up to a bound of the histogram."""
     found = [0] * (len(BOUNDS) + 1)
     found[BOUNDS.index(up_to)] = count
     return tuple(found)
@@ -44,21 +44,21 @@ def advice(window: Window, *found: PoolStats) -> str:
 
 
 def test_of_a_pool_that_does_well_nothing_is_said() -> None:
-    quick = window(queued=40, waits=waits(40, 0.01), connected=8, connect_seconds=0.1)
+    quick = window(queued=40, waits=counted(40, 0.01), connected=8, connect_seconds=0.1)
     assert advice(quick) == ""
 
 
 def test_a_full_pool_whose_queue_is_short_does_well() -> None:
-    assert advice(window(peak=10, queued=500, waits=waits(500, 0.005))) == ""
+    assert advice(window(peak=10, queued=500, waits=counted(500, 0.005))) == ""
 
 
 def test_too_few_acquires_say_nothing() -> None:
-    few = window(acquired=LEAST_ACQUIRES - 1, peak=10, queued=90, waits=waits(90, 1.0))
+    few = window(acquired=LEAST_ACQUIRES - 1, peak=10, queued=90, waits=counted(90, 1.0))
     assert advice(few) == ""
 
 
 def test_without_a_pool_nothing_is_said() -> None:
-    assert advise((), window(peak=10, queued=500, waits=waits(500, 1.0))) == ()
+    assert advise((), window(peak=10, queued=500, waits=counted(500, 1.0))) == ()
 
 
 def test_the_default_size_is_never_too_large() -> None:
@@ -70,7 +70,9 @@ def test_the_default_size_is_never_too_large() -> None:
 
 def test_too_small_by_its_queue() -> None:
     text = advice(
-        window(peak=10, queued=200, waits=waits(200, 0.5), released=1000, use_seconds=400.0)
+        window(
+            peak=10, queued=200, waits=counted(200, 0.5), uses=counted(1000, 0.5), use_seconds=400.0
+        )
     )
     assert text == (
         "MAX_SIZE 10 is too small for it: in the last hour all were open, 20% of 1000 acquires "
@@ -91,14 +93,14 @@ def test_timeouts_of_a_pool_that_never_was_full_have_another_reason() -> None:
 
 
 def test_few_long_waits_with_all_in_use() -> None:
-    text = advice(window(peak=10, queued=20, waits=waits(20, 1.0), seconds=600))
+    text = advice(window(peak=10, queued=20, waits=counted(20, 1.0), seconds=600))
     assert text.startswith("In the last 10 minutes 1 in 100 acquires waited for 750 ms or longer,")
     assert "with all 10 connections open. Raise MAX_SIZE, or hold" in text
 
 
 def test_long_waits_for_connects() -> None:
     text = advice(
-        window(peak=4, queued=20, waits=waits(20, 1.0), connected=20, connect_seconds=10.0),
+        window(peak=4, queued=20, waits=counted(20, 1.0), connected=20, connect_seconds=10.0),
         stats_of(min_size=1),
     )
     assert "although at most 4 of 10 connections were open: they waited for connects" in text
@@ -108,7 +110,7 @@ def test_long_waits_for_connects() -> None:
 def test_the_limit_is_that_of_all_loops_together() -> None:
     loops = [stats_of(max_size=10), stats_of(max_size=10)]
     assert "with all 10 connections" in advice(
-        window(peak=10, queued=20, waits=waits(20, 1.0)), *loops
+        window(peak=10, queued=20, waits=counted(20, 1.0)), *loops
     )
 
 

@@ -54,7 +54,8 @@ class Scrapes:
 
     def __init__(self) -> None:
         self.limits: dict[str, int] = {}
-        self.metrics = PoolMetrics(Monitor(pools), lambda: self.limits)
+        self.monitor = Monitor(pools)
+        self.metrics = PoolMetrics(self.monitor, lambda: self.limits)
         self.registry = CollectorRegistry()
         self.registry.register(self.metrics)
 
@@ -75,11 +76,14 @@ def server() -> FakeServer:
 @pytest.fixture
 def scrape(server: FakeServer) -> Iterator[Scrapes]:
     found = Scrapes()
-    pools.observe(found.metrics)
+    listeners = (found.monitor.usage, found.metrics)
+    for each in listeners:
+        pools.observe(each)
     pools.register("held", config_of("held", server=server, max_size=2, max_waiting=1))
     yield found
     pools.run(pools.remove, "held")
-    pools.unobserve(found.metrics)
+    for each in listeners:
+        pools.unobserve(each)
 
 
 async def borrow(times: int = 1) -> None:

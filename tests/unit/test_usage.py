@@ -170,10 +170,12 @@ def test_waits_are_those_of_all_acquires() -> None:
 
 
 def test_uses_are_added_and_subtracted() -> None:
-    a = Use(acquired=3, closed={"idle": 1}, use_seconds=1.5, released=3)
-    b = Use(acquired=1, closed={"idle": 1, "lost": 2}, use_seconds=0.5, released=1)
+    uses = (*[0] * 9, 3, *[0] * 9)
+    a = Use(acquired=3, closed={"idle": 1}, use_seconds=1.5, uses=uses)
+    b = Use(acquired=1, closed={"idle": 1, "lost": 2}, use_seconds=0.5, uses=(1, *[0] * 18))
     assert (a + b).closed == {"idle": 2, "lost": 2}
-    assert (a + b - b).acquired == 3
+    assert (a + b).released == 4
+    assert a + b - b == a
     assert (a + b).mean_use == 0.5
     assert Use().mean_use == Use().mean_connect == 0.0
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from poolapp.backends.mongodb.databases import database_of
-from poolapp.backends.mongodb.tasks import end
+from poolapp.backends.mongodb.tasks import begin, end
 from poolapp.core.exceptions import BackendUnavailable, PoolClosed, PoolError
 from poolapp.core.lease import LastingLease
 from poolapp.core.resilience import repeat_delay
@@ -108,8 +108,7 @@ class Changes:
             raise StopAsyncIteration
         # In a task, which goes on when who reads is cancelled: it may have a change in hand.
         if self._fetching is None:
-            self._fetching = asyncio.create_task(self._next())
-            self._fetching.add_done_callback(_retrieve)
+            self._fetching = begin(self._next())
         fetching = self._fetching
         either: list[asyncio.Future[Any]] = [fetching, self._ended]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -227,8 +226,3 @@ class Changes:
 
     def _describe(self, error: BaseException) -> str:
         return describe(error, self._lease.pool.config.scrub)
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()

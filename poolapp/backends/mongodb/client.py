@@ -23,7 +23,7 @@ from pymongo.monitoring import (
 )
 
 from poolapp.backends.abandoned import drop
-from poolapp.backends.mongodb.tasks import end
+from poolapp.backends.mongodb.tasks import begin, end
 from poolapp.core.backend import Sockets
 
 SHARE = 0.9
@@ -89,7 +89,7 @@ async def answered(client: PooledMongoClient, seconds: float) -> None:
     tried and none can be reached. By itself the driver would go on trying until then.
     """
     with pymongo.timeout(seconds * SHARE):
-        ping = asyncio.ensure_future(_ping(client))
+        ping = begin(_ping(client))
     unreachable = client._poolapp.heartbeats.unreachable(client)
     try:
         either: list[asyncio.Future[Any]] = [ping, unreachable]

@@ -1,12 +1,27 @@
-"""Ending what the driver is in the middle of."""
+"""Work of the driver's that may have to be ended in the middle."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 AGAIN = 0.05
 """Seconds from one cancel to the next."""
+
+
+def begin(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task that nobody has to ask how it ended."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_retrieve)
+    return task
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 async def end(task: asyncio.Task[Any], patience: float) -> None:
