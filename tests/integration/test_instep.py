@@ -28,6 +28,7 @@ from tests.steps.fixtures import (  # noqa: F401
     lead_nowhere,
     lead_to,
     notes_fixture,
+    rests,
     steps_fixture,
 )
 
@@ -308,6 +309,7 @@ class TestTrouble:
                 return await catching_up.next_due("lite") is None
 
             await eventually(done)
+            await eventually(rests)
         finally:
             del connections.databases["lite"]
 

@@ -172,6 +172,7 @@ class TestEncryption:
                     return bool(cursor.fetchone()[0])
             finally:
                 connection.close()
+                connections.close_all()  # Django asked for the types by one of the thread's own
 
         with django_db_blocker.unblock():
             assert await asyncio.to_thread(by_django)
