@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from elasticsearch import AsyncElasticsearch
 
 from poolapp.devservices.ports import free_port
 
@@ -51,6 +52,14 @@ def manage(tmp_path: Path) -> Run:
     return run
 
 
+@pytest.fixture
+async def green(server_urls: dict[str, str]) -> None:
+    """No index of an earlier test waits for a node that could hold its replica."""
+    async with AsyncElasticsearch(server_urls["elasticsearch"]) as client:
+        await client.indices.put_settings(index="_all", settings={"number_of_replicas": 0})
+        assert (await client.cluster.health())["status"] == "green"
+
+
 def pool(backend: str = POSTGRES, **settings: object) -> dict[str, Any]:
     return {"BACKEND": backend, "DATABASE": "default", **settings}
 
@@ -70,7 +79,7 @@ def test_without_probe_it_says_that_it_has_no_pools_and_shows_the_configuration(
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_with_probe_every_server_is_asked(manage: Run) -> None:
+def test_with_probe_every_server_is_asked(manage: Run, green: None) -> None:
     done = manage("poolstatus", "--probe")
     assert (done.returncode, done.stderr) == (0, "")
     head, *rows = done.stdout.strip().splitlines()
