@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from inspect import getattr_static
 from itertools import chain
-from operator import attrgetter
+from operator import attrgetter, is_, itemgetter
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from django.db import models
 from django.db.models import Field, Model
 from django.db.models.expressions import DatabaseDefault
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
@@ -55,6 +56,10 @@ _EDGES: Final = frozenset({datetime.MINYEAR, datetime.MAXYEAR})
 _DJANGOS: Final = ("django.db.models.fields", "django.contrib.postgres.fields")
 _PREPARES: Final = ("get_db_prep_save", "get_db_prep_value", "get_prep_value", "to_python")
 _PLACEHOLDERS: Final = ("get_placeholder", "get_placeholder_sql")  # since Django 6.1 the latter
+_CLOCKS: Final = tuple(
+    each.pre_save for each in (models.DateField, models.DateTimeField, models.TimeField)
+)
+"""These set the time it is where they are told to, and else do nothing."""
 _NEVER_AS_IT_IS: Final = ("inet", "jsonb")
 
 
@@ -85,8 +90,9 @@ class Column:
             raise NotCopyable(f"{field.name} is of the type {kind}")
         if not all(_is_djangos(field, name) for name in _PLACEHOLDERS):
             raise NotCopyable(f"{field.name} has SQL of its own around its values")
-        is_moment = bool(getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False))
-        saves_plainly = _is_djangos(field, "pre_save")
+        has_clock = type(field).pre_save in _CLOCKS
+        is_moment = has_clock and bool(field.auto_now or field.auto_now_add)  # type: ignore[attr-defined]
+        saves_plainly = has_clock or type(field).pre_save is Field.pre_save
         return cls(
             field=field,
             kind=kind,
@@ -98,8 +104,8 @@ class Column:
                 for name in _PREPARES
                 for each in (field, getattr(field, "target_field", field))
             ),
-            is_stored=type(field).pre_save is Field.pre_save and _reads_plainly(field),
-            is_moment=is_moment and saves_plainly and _reads_plainly(field),
+            is_stored=saves_plainly and not is_moment and _reads_plainly(field),
+            is_moment=is_moment and _reads_plainly(field),
         )
 
     @property
@@ -122,11 +128,17 @@ class Column:
         if self.is_stored:
             return [row[name] for row in rows]
         if self.is_moment:
-            now = self.field.pre_save(instances[0], True)
-            for row in rows:
-                row[name] = now
-            return [now] * len(rows)
+            return [self.set_moment(instances, rows)] * len(rows)
         return [self.field.pre_save(each, True) for each in instances]
+
+    def set_moment(self, instances: Sequence[Model], rows: Sequence[dict[str, Any]]) -> Any:
+        """Set what saving sets to the time it is; that time."""
+        if not self.is_moment:
+            return None
+        now = self.field.pre_save(instances[0], True)
+        for row in rows:
+            row[self.field.attname] = now
+        return now
 
     def prepare(self, values: Values, types: set[type], connection: Any) -> Values:
         """The values, which are of these types, as they are sent; the very same sequence where
@@ -255,13 +267,31 @@ def records(
     Where no code but Django's own has a part in it, they are prepared while they are sent: the
     server is busy with the first ones already. What that finds unfit it raises then.
     """
-    if all(each.is_simple for each in columns):
-        return columns, chain.from_iterable(
-            zip(*(values for _, values in prepared(part, columns, connection)), strict=True)
-            for part in _slices(instances)
-        )
+    if len(columns) > 1 and all(each.is_simple for each in columns):
+        return columns, chain.from_iterable(_simple_records(instances, columns, connection))
     found = prepared(instances, columns, connection)
     return [column for column, _ in found], zip(*(values for _, values in found), strict=True)
+
+
+def _simple_records(
+    instances: Sequence[Model], columns: Sequence[Column], connection: Any
+) -> Iterator[Iterable[tuple[Any, ...]]]:
+    take = itemgetter(*(each.field.attname for each in columns))
+    for part in _slices(instances):
+        rows = [each.__dict__ for each in part]
+        for column in columns:
+            column.set_moment(part, rows)
+        try:
+            taken = list(map(take, rows))
+        except KeyError as error:
+            raise NotCopyable(f"{error} was not loaded") from None
+        values = list(zip(*taken, strict=True))
+        sent = [
+            column.prepare(each, set(map(type, each)), connection)
+            for column, each in zip(columns, values, strict=True)
+        ]
+        as_they_are = all(map(is_, sent, values))
+        yield taken if as_they_are else zip(*sent, strict=True)
 
 
 def _slices(instances: Sequence[Model], size: int = 1000) -> Iterator[Sequence[Model]]:
