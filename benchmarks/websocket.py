@@ -1,8 +1,10 @@
 """WebSockets: one upstream, whose messages go to 200 others.
 
 The ceiling is written by hand on the library: one task reads, and ``broadcast`` writes to all
-connections, without a queue for each and without waiting for any. Beside it stands what such a
-relay is when a slow reader may not harm the others: a bounded queue and a task for each.
+connections, without a queue for each and without waiting for any. Ours writes by ``broadcast`` as
+well, to one connection, and by its ``send`` where that one's reader is behind. Beside it stand the
+same with ``send`` alone, which costs the library more, and what such a relay is by hand when a slow
+reader may not harm the others: a bounded queue and a task for each.
 
 The upstream and the readers at the other end are processes of their own.
 """
@@ -24,6 +26,7 @@ from benchmarks.measure import Goal, Lab, Row, ratios
 from benchmarks.observers import shipped_observers
 from poolapp import PoolConfig, pools
 from poolapp.core.config import Location, Options
+from poolapp.core.subscription import Subscription
 
 SERVICES = ()
 
@@ -37,7 +40,7 @@ ALIAS = "bench-websocket"
 BACKEND = "poolapp.backends.websocket.WebSocketBackend"
 OPTIONS: dict[str, Any] = {"compression": None, "ping_interval": None}
 
-OURS, BROADCAST, QUEUES = "ours", "broadcast", "queues"
+OURS, BY_SEND, BROADCAST, QUEUES = "ours", "send", "broadcast", "queues"
 
 
 async def run(lab: Lab) -> None:
@@ -58,14 +61,18 @@ async def run(lab: Lab) -> None:
             add("ws.fanout_vs_bare_websockets", ratio, "of bare"),
         )
     )
-    queues = ratios(speeds[QUEUES], speeds[BROADCAST])
-    section.rows.append(
-        Row(
-            "websockets, a queue and a task each",
-            add("ws.fanout_queues_msgs_per_s", speeds[QUEUES], "msgs/s"),
-            add("ws.fanout_queues_vs_bare_websockets", queues, "of bare"),
+    for name, label in (
+        (BY_SEND, "the same, written by send()"),
+        (QUEUES, "websockets, a queue, a task and send()"),
+    ):
+        ratio = ratios(speeds[name], speeds[BROADCAST])
+        section.rows.append(
+            Row(
+                label,
+                add(f"ws.fanout_{name}_msgs_per_s", speeds[name], "msgs/s"),
+                add(f"ws.fanout_{name}_vs_bare_websockets", ratio, "of bare"),
+            )
         )
-    )
     bare = add("ws.fanout_bare_msgs_per_s", speeds[BROADCAST], "msgs/s")
     section.rows.append(Row("websockets, broadcast", bare))
 
@@ -125,26 +132,45 @@ async def _contestants(url: str) -> AsyncIterator[list[Contestant]]:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         yield [
-            await enter(_ours(url)),
+            await enter(_ours(url, OURS, _by_either)),
+            await enter(_ours(url, BY_SEND, _by_send)),
             await enter(_by_broadcast(url)),
             await enter(_by_queues(url)),
         ]
 
 
 @asynccontextmanager
-async def _ours(url: str) -> AsyncIterator[Contestant]:
+async def _ours(
+    url: str,
+    name: str,
+    write: Callable[[Subscription, ServerConnection, Relay], Awaitable[None]],
+) -> AsyncIterator[Contestant]:
     relay = Relay()
-    async with _pool(url, 1) as pool:
+    async with _pool(url, f"{ALIAS}-{name}") as pool:
 
         async def handle(connection: ServerConnection) -> None:
             async with pool.subscribe(limit=LIMIT) as messages, relay.joined(connection):
-                async for each in messages:
-                    await connection.send(each)
-                    relay.sent(1)
+                await write(messages, connection, relay)
 
         async with _readers(relay, handle):
             (lease,) = pool.leases()
-            yield Contestant(OURS, relay, lease.connection.send)
+            yield Contestant(name, relay, lease.connection.send)
+
+
+async def _by_either(messages: Subscription, connection: ServerConnection, relay: Relay) -> None:
+    alone, behind = (connection,), connection.transport.get_write_buffer_size
+    async for each in messages:
+        if behind():
+            await connection.send(each)
+        else:
+            broadcast(alone, each)
+        relay.sent(1)
+
+
+async def _by_send(messages: Subscription, connection: ServerConnection, relay: Relay) -> None:
+    async for each in messages:
+        await connection.send(each)
+        relay.sent(1)
 
 
 @asynccontextmanager
@@ -199,20 +225,20 @@ async def _reading(
 
 
 @asynccontextmanager
-async def _pool(url: str, size: int) -> AsyncIterator[Any]:
+async def _pool(url: str, alias: str) -> AsyncIterator[Any]:
     config = PoolConfig(
-        alias=ALIAS,
+        alias=alias,
         backend=BACKEND,
         locations=(Location.parse(url),),
         options=Options(OPTIONS),
-        max_size=size,
+        max_size=1,
         acquire_timeout=60,
     )
-    pools.register(ALIAS, config)
+    pools.register(alias, config)
     try:
-        yield pools[ALIAS]
+        yield pools[alias]
     finally:
-        await pools.remove(ALIAS)
+        await pools.remove(alias)
 
 
 # -- the other processes ---------------------------------------------------------------------------

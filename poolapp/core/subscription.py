@@ -132,7 +132,7 @@ class Subscription:
             await self._arrival()
         first = waiting.popleft()
         if not isinstance(first, Gap):
-            self._load -= weight_of(first)
+            self._load -= 1 if len(first) < HEAVY else weight_of(first)  # each call counts here
         return first
 
     async def _arrival(self) -> None:

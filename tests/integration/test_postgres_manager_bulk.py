@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import decimal
+import enum
 import gc
 import itertools
 import json
@@ -21,6 +22,8 @@ from django.db.models import F, TextField, Value
 from django.db.models.functions import Lower
 from django.test import override_settings
 from django.utils import timezone
+from django.utils.functional import lazystr
+from django.utils.safestring import SafeString
 
 from poolapp import pools
 from poolapp.core.config import Options
@@ -114,6 +117,71 @@ async def test_instances_with_their_keys_go_by_copy(told: Told) -> None:
     assert made[0] is objs[0]
     assert {(each._state.adding, each._state.db) for each in objs} == {(False, "default")}
     assert await Tag.rows.filter(name="tag 7").values_list("pk", flat=True).aget() == 7
+
+
+class Size(enum.IntEnum):
+    LARGE = 7
+
+
+class Word(enum.StrEnum):
+    LOUD = "loud"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected", "copied"),
+    [
+        ("size", True, 1, True),
+        ("size", Size.LARGE, 7, True),
+        ("size", 3.7, 3, True),
+        ("size", decimal.Decimal("3.7"), 3, True),
+        ("size", "5", 5, False),
+        ("size", Value(4) + 1, 5, False),
+        ("title", Word.LOUD, "loud", True),
+        ("title", SafeString("safe"), "safe", True),
+        ("title", lazystr("late"), "late", False),
+        ("title", 12, "12", False),
+        ("title", Lower(Value("LOUD")), "loud", False),
+        ("created", "2024-02-29T12:30Z", None, True),
+    ],
+    ids=repr,
+)
+async def test_an_odd_value_among_thousands_of_plain_ones_arrives_as_by_django(
+    told: Told, field: str, value: Any, expected: Any, copied: bool
+) -> None:
+    def objs() -> list[Article]:
+        made = [Article(pk=n, title=f"title {n}", size=n) for n in range(1, 2502)]
+        setattr(made[2000], field, value)
+        return made
+
+    async def stored() -> list[Any]:
+        return [each async for each in Article.rows.order_by("pk").values_list("title", "size")]
+
+    await natively(Article.objects.bulk_create, objs())
+    by_django = await stored()
+    await Article.rows.all().adelete()
+    await told()
+    await Article.rows.abulk_create(objs())
+    assert all(map(is_copy, await told())) is copied
+    assert await stored() == by_django
+    if expected is not None:
+        assert getattr(await Article.rows.aget(pk=2001), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [("no number", ValueError), (float("nan"), ValueError), (2**31, DataError)],
+    ids=repr,
+)
+async def test_one_among_thousands_that_django_refuses_is_refused(
+    value: Any, error: type[Exception]
+) -> None:
+    objs = [Article(pk=n, title=f"title {n}", size=n) for n in range(1, 2502)]
+    objs[2000].size = value
+    with pytest.raises(error):
+        await natively(Article.objects.bulk_create, objs)
+    with pytest.raises(error):
+        await Article.rows.abulk_create(objs)
+    assert await Article.rows.acount() == 0
 
 
 async def test_without_returning_the_database_makes_keys_that_nobody_is_told(told: Told) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from inspect import getattr_static
 from itertools import chain
-from operator import attrgetter, is_, itemgetter
+from operator import itemgetter
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -60,6 +60,9 @@ _CLOCKS: Final = tuple(
     each.pre_save for each in (models.DateField, models.DateTimeField, models.TimeField)
 )
 """These set the time it is where they are told to, and else do nothing."""
+_JUDGED_BY_DRIVER: Final = frozenset({"bigint", "char", "integer", "smallint", "text", "varchar"})
+"""Of these asyncpg takes what Django would make the same of, and refuses all else: the values need
+not be looked at before, where they are expected to be right."""
 _NEVER_AS_IT_IS: Final = ("inet", "jsonb")
 
 
@@ -146,10 +149,8 @@ class Column:
 
         Raises NotCopyable.
         """
-        if self.is_plain and types <= {_TYPES[self.kind][0], type(None)}:
-            there = [each for each in values if each is not None] if len(types) > 1 else values
-            if types == {type(None)} or self._are_as_sent(there):
-                return values
+        if self.are_as_sent(values, types):
+            return values
         for each in types:
             if hasattr(each, "resolve_expression"):
                 raise NotCopyable(f"{self.field.name} has an expression for a value")
@@ -157,17 +158,27 @@ class Column:
         saved = [save(value, connection=connection) for value in values]
         return [None if value is None else send(value) for value in saved]
 
-    def _are_as_sent(self, values: Values) -> bool:
-        """Whether the values, of the right type, are those that Django would send."""
+    def are_as_sent(self, values: Values, types: set[type]) -> bool:
+        """Whether the values, which are of these types, are what Django would send."""
+        if not (self.is_plain and types <= {_TYPES[self.kind][0], type(None)}):
+            return False
+        there = [each for each in values if each is not None] if type(None) in types else values
+        return not there or self._are_sound(there)
+
+    def _are_sound(self, values: Values) -> bool:
+        """Whether the values, of the right type, are among those that go as they are."""
         if self.kind == "numeric":
             return all(map(Decimal.is_finite, values))
-        if self.kind == "timestamp with time zone":
-            return None not in _each("tzinfo", values) and _EDGES.isdisjoint(_each("year", values))
-        if self.kind == "date":
-            return _EDGES.isdisjoint(_each("year", values))
         if self.kind == "time":
-            return _each("tzinfo", values) <= {None}
-        return True
+            return {each.tzinfo for each in values} == {None}
+        if self.kind not in ("date", "timestamp with time zone"):
+            return True
+        try:
+            edges = min(values), max(values)
+        except TypeError:  # some have a time zone, and some do not
+            return False
+        aware = self.kind == "date" or edges[0].tzinfo is not None
+        return aware and _EDGES.isdisjoint(each.year for each in edges)
 
     def _sending(self, connection: Any) -> Callable[[Any], Any]:
         """What makes a value that Django prepared for its driver one for COPY."""
@@ -188,10 +199,6 @@ class Column:
         for _ in range(self.depth):
             nested = _for_each(nested)
         return nested
-
-
-def _each(attribute: str, values: Values) -> set[Any]:
-    return set(map(attrgetter(attribute), values))
 
 
 def _for_each(send: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -277,6 +284,7 @@ def _simple_records(
     instances: Sequence[Model], columns: Sequence[Column], connection: Any
 ) -> Iterator[Iterable[tuple[Any, ...]]]:
     take = itemgetter(*(each.field.attname for each in columns))
+    looked_at = columns
     for part in _slices(instances):
         rows = [each.__dict__ for each in part]
         for column in columns:
@@ -285,13 +293,20 @@ def _simple_records(
             taken = list(map(take, rows))
         except KeyError as error:
             raise NotCopyable(f"{error} was not loaded") from None
-        values = list(zip(*taken, strict=True))
-        sent = [
-            column.prepare(each, set(map(type, each)), connection)
-            for column, each in zip(columns, values, strict=True)
-        ]
-        as_they_are = all(map(is_, sent, values))
-        yield taken if as_they_are else zip(*sent, strict=True)
+        if all(each.are_as_sent(*_typed(each, rows)) for each in looked_at):
+            yield taken
+            looked_at = [each for each in columns if each.kind not in _JUDGED_BY_DRIVER]
+        else:
+            yield zip(
+                *(each.prepare(*_typed(each, rows), connection) for each in columns), strict=True
+            )
+            looked_at = columns
+
+
+def _typed(column: Column, rows: Sequence[dict[str, Any]]) -> tuple[Values, set[type]]:
+    name = column.field.attname
+    values = [row[name] for row in rows]
+    return values, set(map(type, values))
 
 
 def _slices(instances: Sequence[Model], size: int = 1000) -> Iterator[Sequence[Model]]:
