@@ -90,7 +90,7 @@ def _work(lab: Lab, write: Write) -> Callable[[int], Awaitable[int]]:
 async def contestants(url: str) -> AsyncIterator[dict[str, Write]]:
     """What writes the first so many of the instances."""
     shipped_observers()
-    model = _entry()
+    model = _model()
     pools.register(
         peers.ALIAS,
         PoolConfig(
@@ -130,7 +130,7 @@ async def contestants(url: str) -> AsyncIterator[dict[str, Write]]:
 
 
 def _dataknobs_settings(url: str) -> dict[str, dict[str, Any]]:
-    documents = [_document(each) for each in _instances(_entry())]
+    documents = [_document(each) for each in _instances(_model())]
     as_it_is, unrefreshed = (
         {"hosts": [url], "index": _index(name), "documents": documents} for name in DATAKNOBS
     )
@@ -178,11 +178,11 @@ def _document(entry: Any) -> dict[str, Any]:
 
 
 @cache
-def _entry() -> Any:
+def _model() -> Any:
     """A model, once Django has its settings; its rows are nowhere."""
     from django.db import models
 
-    class Entry(models.Model):
+    class Document(models.Model):
         slug = models.CharField(max_length=100, primary_key=True)
         title = models.CharField(max_length=200)
         body = models.TextField()
@@ -195,7 +195,7 @@ def _entry() -> Any:
             app_label = "benchmarks"
             managed = False
 
-    return Entry
+    return Document
 
 
 def _manager(model: Any, name: str) -> Any:
