@@ -4,6 +4,11 @@ When the reactor stops, Daphne cancels every request at once. So the requests th
 ``PoolLifespan`` are kept out of its reach: they end first, then the pools are closed, and the
 reactor waits for both, because what its ``before shutdown`` triggers return is waited for (what
 those of ``during`` return is not).
+
+WebSocket consumers it may cancel. But it fails to, for up to a second after each handshake, which
+it has in its list without an application (KeyError); and the cancel of one that is just then in a
+thread, as Channels is after every message, gets lost in ``sync_to_async``. So here they are
+cancelled until they have ended.
 """
 
 from __future__ import annotations
@@ -32,7 +37,11 @@ GRACE = 10.0
 """Seconds that requests have to end, unless an alias has a longer ``CLOSE_TIMEOUT``."""
 
 LAST_GRACE = 1.0
-"""Seconds that they have once they are told that their clients have gone."""
+"""Seconds that they have once they are told that their clients have gone, and consumers that are
+cancelled."""
+
+AGAIN = 0.1
+"""Seconds from one cancel to the next."""
 
 
 class Goodbye:
@@ -43,6 +52,7 @@ class Goodbye:
         self._arranged = False
         self._requests: dict[asyncio.Future[None], Receive | None] = {}
         """Those that run, each with where its messages come from."""
+        self._consumers: set[asyncio.Task[Any]] = set()
 
     def arrange(self) -> None:
         """Have the reactor call ``_stop``, before Daphne's own trigger, which is added later."""
@@ -72,7 +82,16 @@ class Goodbye:
             late = await self._late(LAST_GRACE)
         for task in late:
             task.cancel()
+        await self._end_consumers()
         await pools.close_all()
+
+    async def _end_consumers(self) -> None:
+        now = asyncio.get_running_loop().time
+        deadline = now() + LAST_GRACE
+        while self._consumers and now() < deadline:
+            for task in self._consumers:
+                task.cancel()
+            await asyncio.wait(set(self._consumers), timeout=AGAIN)
 
     async def _late(self, patience: float) -> set[asyncio.Future[None]]:
         """The requests that still run in so many seconds."""
@@ -84,7 +103,11 @@ class Goodbye:
         """Run requests so that the reactor's stop does not cut them short."""
 
         async def see_through(scope: Message, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http" or not reactor.running:
+            if not reactor.running:
+                await application(scope, receive, send)
+            elif scope["type"] == "websocket":
+                await self._consume(application, scope, receive, send)
+            elif scope["type"] != "http":
                 await application(scope, receive, send)
             elif self.stopping:
                 await _refuse(send)
@@ -92,6 +115,17 @@ class Goodbye:
                 await self._finish(application, scope, receive, send)
 
         return see_through
+
+    async def _consume(
+        self, application: Application, scope: Message, receive: Receive, send: Send
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._consumers.add(task)
+        try:
+            await application(scope, receive, send)
+        finally:
+            self._consumers.discard(task)
 
     async def _finish(
         self, application: Application, scope: Message, receive: Receive, send: Send

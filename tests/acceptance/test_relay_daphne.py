@@ -216,5 +216,6 @@ async def test_sigterm_with_two_hundred_open(tmp_path: Path) -> None:
             await asyncio.gather(*(each.gone for each in everyone))
         await feed.until(lambda feed: not feed.open)
         assert feed.goodbyes == [1000]
+        assert process.log.count("a consumer was cancelled\n") == 200
         log = THEIR_OWN.sub("", process.log)
         assert [word for word in BAD_WORDS if word in log] == [], log

@@ -1,4 +1,6 @@
+import asyncio
 import os
+from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.sessions import SessionMiddlewareStack
@@ -16,6 +18,13 @@ from poolapp.consumers import PooledUpstreamMixin  # noqa: E402 - Django has to 
 class Prices(PooledUpstreamMixin):
     upstream = "prices"
     limit = 100
+
+    async def __call__(self, *args: Any) -> None:
+        try:
+            await super().__call__(*args)
+        except asyncio.CancelledError:
+            print("a consumer was cancelled", flush=True)
+            raise
 
 
 application = PoolLifespan(
