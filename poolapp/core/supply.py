@@ -232,7 +232,10 @@ class Supply(Generic[C]):
             # A driver may let the cancel of a task of its own through: that is a failure too.
             # That of a loop's end is none.
             if pool.state in ("open", "paused") and not isinstance(error, _Ending):
-                self._connect_failed(error, pool.clock())
+                if generation == self.generation:
+                    self._connect_failed(error, pool.clock())
+                else:  # of a server, or with a password, that was left meanwhile: nobody is told
+                    pool.pump()
             return
         assert opened is not None
         connection, where = opened

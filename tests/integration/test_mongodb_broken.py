@@ -305,7 +305,7 @@ class TestSecrets:
         host, port = address(url)
         where = f"{host}:{free_port() if fault == 'server' else port}"
         given = f"mongodb://nobody:{quote(PASSWORD, safe='')}@{where}/shop?authSource=admin"
-        async with mongodb_pool(given, acquire_timeout=0.3) as pool:
+        async with mongodb_pool(given, acquire_timeout=1.0) as pool:
             with heard(pool.alias) as events, pytest.raises(PoolError) as info:
                 await pool.acquire()
             assert events.connect_errors

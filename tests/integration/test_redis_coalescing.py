@@ -219,11 +219,11 @@ class TestErrors:
     async def test_a_command_that_waited_for_its_time_is_told_so_and_no_other(
         self, server: Valkey
     ) -> None:
-        async with redis_pool(server.url, max_size=1, acquire_timeout=0.3) as pool:
+        async with redis_pool(server.url, max_size=1, acquire_timeout=1.0) as pool:
             lease = await pool.acquire()
             early = asyncio.create_task(pool.execute("ECHO", "early"))
             with pytest.raises(PoolTimeout):
-                await pool.acquire(timeout=0.15)
+                await pool.acquire(timeout=0.5)
             late = asyncio.create_task(pool.execute("ECHO", "late"))
             with pytest.raises(PoolTimeout, match="in use"):
                 await early

@@ -501,7 +501,7 @@ class TestSecrets:
         secret = quote(PASSWORD, safe="") if quoted else PASSWORD.replace("%", "%25")
         where = through(free_port(), bucket_url) if fault == "server" else bucket_url
         url = with_keys(where, key, secret)
-        async with s3_pool(url, acquire_timeout=0.4) as pool:
+        async with s3_pool(url, acquire_timeout=1.5) as pool:
             backend = pool.backend
             (location,) = pool.config.where()
             assert location.password.reveal() == PASSWORD

@@ -343,7 +343,7 @@ class TestWriting:
         assert isinstance(result.failed[0].error, Missing)
 
     async def test_a_bulk_takes_no_more_of_the_pool_than_there_is(self, bucket_url: str) -> None:
-        async with s3_pool(bucket_url, max_size=2, acquire_timeout=0.2) as pool:
+        async with s3_pool(bucket_url, max_size=2, max_waiting=2) as pool:
             articles = manager(pool)
             result = await articles.abulk_create(
                 (Article(slug=f"{n:03}", title="") for n in range(100)), batch_size=100

@@ -175,7 +175,7 @@ class TestOpening:
 
     async def test_an_upload_that_fails_is_told_to_who_writes(self, bucket_url: str) -> None:
         async with Proxy(*address(bucket_url)) as proxy:
-            settings = {"options": ONCE, "acquire_timeout": 0.3, "connect_timeout": 0.3}
+            settings = {"options": ONCE, "acquire_timeout": 2.0, "connect_timeout": 2.0}
             async with s3_pool(through(proxy.port, bucket_url), **settings) as pool:
                 storage = S3Storage(pool=pool.alias)
                 await pool.ping()

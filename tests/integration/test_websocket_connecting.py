@@ -256,7 +256,7 @@ class TestSecrets:
             url = with_user(feed.url, quote(PASSWORD, safe="")) + "/x?api_key=k%2Fy123"
             if fault == "server":
                 url = url.replace(str(feed.port), str(free_port()))
-            config = config_of(WEBSOCKET, url, options=options, acquire_timeout=0.3)
+            config = config_of(WEBSOCKET, url, options=options, acquire_timeout=1.0)
             async with pool_of(config) as pool:
                 with heard(pool.alias) as events:
                     try:

@@ -74,7 +74,7 @@ async def test_after_the_linger_time_there_is_no_socket() -> None:
 async def test_each_path_has_one_socket_of_the_same_budget() -> None:
     async with (
         Feed() as feed,
-        websocket_pool(f"{feed.url}/all?key=1", max_size=2, acquire_timeout=0.1) as pool,
+        websocket_pool(f"{feed.url}/all?key=1", max_size=2) as pool,
         pool.subscribe("eur?fresh=1") as one,
         pool.subscribe("/eur?fresh=1") as same,
         pool.subscribe(f"{feed.url}/usd") as other,
@@ -86,7 +86,7 @@ async def test_each_path_has_one_socket_of_the_same_budget() -> None:
         feed.tell("x")
         assert [await anext(each) for each in (one, same, other)] == ["x"] * 3
         with pytest.raises(PoolTimeout):
-            await pool.acquire()
+            await pool.acquire(timeout=0.1)
         told = [each for each in pools.info() if each.alias == pool.alias]
         assert sorted(each.in_use for each in told) == [0, 1, 1]
         pools.drain(pool.alias)

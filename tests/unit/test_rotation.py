@@ -224,6 +224,24 @@ async def test_a_drain_by_hand_after_the_change_is_the_only_one(shared: bool) ->
         assert pool.stats().generation == 2
 
 
+@KINDS
+@virtual
+async def test_a_connect_from_before_a_drain_that_is_refused_is_held_against_nobody(
+    shared: bool,
+) -> None:
+    """It had the old password. Whoever waits gets a connection with the new one."""
+    async with lab(shared=shared, connect_timeout=1.0) as pool:
+        pool.backend.hopeless = TimeoutError  # type: ignore[attr-defined]
+        pool.server.create.never()
+        waiting = asyncio.create_task(hold_all(pool, 1))
+        await turns(5)
+        pool.drain()
+        pool.server.create.ok()
+        await waiting
+        stats = pool.stats()
+        assert (stats.connect_failed, stats.last_error, stats.generation) == (0, "", 2)
+
+
 @virtual
 async def test_former_passwords_stay_hidden() -> None:
     now = [location("spring-password")]
