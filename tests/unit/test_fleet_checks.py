@@ -97,6 +97,19 @@ def test_too_many_for_a_server_is_a_warning(declared: Any, monkeypatch: pytest.M
     )
 
 
+@pytest.mark.parametrize(
+    ("workers", "count", "said"),
+    [
+        (1, 1, "1 worker may open 6 connections; the server lets in 9, and 1 is open."),
+        (2, 0, "2 workers may open 6 connections; the server lets in 9, and 0 are open."),
+        (2, None, "2 workers may open 6 connections; the server lets in 9."),
+    ],
+)
+def test_a_limit_is_told_in_a_sentence(workers: int, count: int | None, said: str) -> None:
+    limit = ServerLimit(aliases=("a",), workers=workers, possible=6, limit=9, open=count)
+    assert limit.sentence == said
+
+
 async def test_nothing_is_asked_where_a_loop_runs(declared: Any) -> None:
     declared({"cache": REDIS}, {"FLEET": "cache"})
     assert checks.check_limits() == []

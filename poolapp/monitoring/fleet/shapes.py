@@ -33,7 +33,9 @@ class ServerLimit:
     def sentence(self) -> str:
         workers = counted(self.workers, "worker", "workers")
         text = f"{workers} may open {self.possible} connections; the server lets in {self.limit}"
-        return text + ("." if self.open is None else f", and {self.open} are open.")
+        if self.open is None:
+            return f"{text}."
+        return f"{text}, and {counted(self.open, 'is', 'are')} open."
 
     def as_dict(self) -> dict[str, Any]:
         return {
