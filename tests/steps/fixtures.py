@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import modify_settings
 
@@ -20,6 +21,9 @@ from tests.real import config_of, eventually
 @pytest.fixture(scope="module", name="steps")
 def steps_fixture(django_db_setup: None, django_db_blocker: Any) -> Iterator[Any]:
     """The models of an app that keeps documents in step, with tables."""
+    with django_db_blocker.unblock():
+        # pytest-django does so for tests that are marked, if any of them are to run.
+        call_command("migrate", verbosity=0)
     with (
         modify_settings(INSTALLED_APPS={"append": "tests.steps"}),
         django_db_blocker.unblock(),
