@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -487,24 +486,22 @@ class Supply(Generic[C]):
     def abandon(self) -> None:
         """The loop is closed: drop the sockets and give the permits back; nothing is awaited.
 
-        The tasks of steps under way are collected some time; nothing is settled for them then.
+        Steps under way end where they are; nothing is settled for them.
         """
         self._abandoned = True
-        for task in self._tasks:
-            # Nobody can await them any more, so that nobody need be told.
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-            step = task.get_coro()
-            if (
-                inspect.iscoroutine(step)
-                and inspect.getcoroutinestate(step) == inspect.CORO_CREATED
-            ):
-                step.close()
         opened = [entry.connection for entry in self.entries | self.leaving]
         opened += [each.result()[0] for each in self._connects if _has_result(each)]
         for connection in opened:
             try:
                 self.backend.abandon(connection)
             except Exception as error:
+                self.recovery.last_error = describe(error, self.pool.config.scrub)
+        for task in self._tasks:
+            # Nobody can await them any more, so that nobody need be told.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            try:
+                task.get_coro().close()
+            except Exception as error:  # of a driver that tidies up by means of its loop
                 self.recovery.last_error = describe(error, self.pool.config.scrub)
         for _ in range(self.connecting):
             self.budget.end_connecting()

@@ -203,6 +203,32 @@ def test_a_loop_closed_with_work_under_way_leaves_nothing(aliases: None, postgre
     assert seen_by_server(postgres_url, "poolapp:loops:%", at_most=0) == []
 
 
+def test_a_loop_closed_while_connections_are_being_closed_leaves_nothing(
+    aliases: None, postgres_url: str
+) -> None:
+    """Scenario 31: a goodbye that the loop's end cuts short, as after a rotation, is dropped, and
+    the driver's attempt to tidy up on a closed loop is nobody's concern."""
+
+    async def drain() -> None:
+        pool = pools["loops"]
+        await asyncio.gather(*(pool.fetchval("SELECT pg_sleep(0.01)") for _ in range(3)))
+        while pool.stats().connecting:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        pool.drain()
+        await asyncio.sleep(0)
+        assert len(pool._supply._tasks) == pool.size >= 3, "their goodbyes are under way"
+
+    for _ in range(5):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(drain())
+        loop.close()
+        asyncio.run(use_both())
+        del loop
+        gc.collect()
+    assert pools.count() == 0
+    assert seen_by_server(postgres_url, "poolapp:loops:%", at_most=0) == []
+
+
 @pytest.fixture
 def secure_url(server_urls: dict[str, str], tmp_path: Path) -> Iterator[str]:
     """PostgreSQL behind TLS, on a loop that outlives those of the test."""
