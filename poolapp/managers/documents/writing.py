@@ -13,6 +13,7 @@ from django.db.models.expressions import DatabaseDefault
 from poolapp.managers.documents.schema import Schema, default_of
 from poolapp.managers.documents.store import Action, Operation, Store
 from poolapp.managers.documents.versions import version_of
+from poolapp.managers.presave import only_reads
 
 
 async def fill_in(instance: Model, only: Sequence[Field[Any, Any]] | None) -> None:
@@ -50,11 +51,10 @@ def _link_parents(instance: Model) -> None:
 @functools.cache
 def _filled_in(model: type[Model]) -> tuple[Field[Any, Any], ...]:
     """The fields that have something to do before they are saved."""
-    plain = Field.pre_save
     return tuple(
         each
         for each in model._meta.concrete_fields
-        if type(each).pre_save is not plain or each.has_db_default()
+        if not only_reads(each) or each.has_db_default()
     )
 
 
@@ -75,11 +75,23 @@ def operation_of(
     only: Sequence[Field[Any, Any]] | None = None,
     checked: bool = False,
 ) -> Operation:
-    """The write of an instance. Raises ValueError when it has no primary key, or, ``checked``, was
-    never read from this store; and what ``Schema.to_document`` raises."""
+    """The write of an instance; ``only`` these fields, for an ``update``. Raises ValueError when it
+    has no primary key, or, ``checked``, was never read from this store; and what
+    ``Schema.to_document`` raises."""
     must_be_of(store, instance)
     schema = store.schema
-    pk = schema.dump(schema.pk, instance.pk)
+    key = schema.key(schema.pk)
+    if action in ("create", "index"):
+        document = schema.to_document(instance)
+        if len(document) < len(schema.fields) and (deferred := _deferred(schema, document)):
+            raise ValueError(
+                f"this {type(instance).__name__} has deferred fields ({', '.join(sorted(deferred))}"
+                "), which a whole document would lose; save with update_fields"
+            )
+        pk = document[key]
+    else:
+        pk = schema.dump(schema.pk, instance.pk)
+        document = {} if only is None else {key: pk, **schema.to_document(instance, only)}
     if pk is None:
         raise ValueError(
             f"this {type(instance).__name__} has no primary key, and {store.name} does not count; "
@@ -94,17 +106,6 @@ def operation_of(
             raise ValueError(
                 f"if_unchanged: this {type(instance).__name__} was not read from {store.name} "
                 f"{store.place!r}, so nobody knows what it was then"
-            )
-    document = {}
-    if action == "update":
-        assert only is not None
-        document = {schema.key(schema.pk): pk, **schema.to_document(instance, only)}
-    elif action in ("create", "index"):
-        document = schema.to_document(instance)
-        if len(document) < len(schema.fields) and (deferred := _deferred(schema, document)):
-            raise ValueError(
-                f"this {type(instance).__name__} has deferred fields ({', '.join(sorted(deferred))}"
-                "), which a whole document would lose; save with update_fields"
             )
     return Operation(action, pk, document, checked, version, instance)
 

@@ -128,11 +128,14 @@ class Codec:
     # -- values --------------------------------------------------------------------------------
 
     def encode_pk(self, value: Any) -> Any:
-        return self.encode(self._schema.pk, value)
+        return self._encode(self.pk, value)
 
     def encode(self, field: Field[Any, Any], value: Any) -> Any:
         """One value, for a condition. Of a split date only the milliseconds count."""
-        convert = self._encoders.get(self._schema.key(field))
+        return self._encode(self._schema.key(field), value)
+
+    def _encode(self, key: str, value: Any) -> Any:
+        convert = self._encoders.get(key)
         return value if convert is None or value is None else convert(value)
 
     def decode(self, field: Field[Any, Any], value: Any) -> Any:

@@ -16,11 +16,12 @@ from operator import itemgetter
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from django.db import models
 from django.db.models import Field, Model
 from django.db.models.expressions import DatabaseDefault
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query_utils import DeferredAttribute
+
+from poolapp.managers.presave import only_reads, sets_the_time
 
 Values = Sequence[Any]
 
@@ -56,10 +57,6 @@ _EDGES: Final = frozenset({datetime.MINYEAR, datetime.MAXYEAR})
 _DJANGOS: Final = ("django.db.models.fields", "django.contrib.postgres.fields")
 _PREPARES: Final = ("get_db_prep_save", "get_db_prep_value", "get_prep_value", "to_python")
 _PLACEHOLDERS: Final = ("get_placeholder", "get_placeholder_sql")  # since Django 6.1 the latter
-_CLOCKS: Final = tuple(
-    each.pre_save for each in (models.DateField, models.DateTimeField, models.TimeField)
-)
-"""These set the time it is where they are told to, and else do nothing."""
 _JUDGED_BY_DRIVER: Final = frozenset({"bigint", "char", "integer", "smallint", "text", "varchar"})
 """Of these asyncpg takes what Django would make the same of, and refuses all else: the values need
 not be looked at before, where they are expected to be right."""
@@ -93,9 +90,6 @@ class Column:
             raise NotCopyable(f"{field.name} is of the type {kind}")
         if not all(_is_djangos(field, name) for name in _PLACEHOLDERS):
             raise NotCopyable(f"{field.name} has SQL of its own around its values")
-        has_clock = type(field).pre_save in _CLOCKS
-        is_moment = has_clock and bool(field.auto_now or field.auto_now_add)  # type: ignore[attr-defined]
-        saves_plainly = has_clock or type(field).pre_save is Field.pre_save
         return cls(
             field=field,
             kind=kind,
@@ -107,8 +101,8 @@ class Column:
                 for name in _PREPARES
                 for each in (field, getattr(field, "target_field", field))
             ),
-            is_stored=saves_plainly and not is_moment and _reads_plainly(field),
-            is_moment=is_moment and _reads_plainly(field),
+            is_stored=only_reads(field) and _reads_plainly(field),
+            is_moment=sets_the_time(field) and _reads_plainly(field),
         )
 
     @property
