@@ -103,16 +103,21 @@ class Relay:
     def __init__(self) -> None:
         self.connections: set[ServerConnection] = set()
         self.complete = asyncio.Event()
+        self.burst = 0
+        """Messages that are on their way to each reader."""
         self._missing = 0
         self._done: asyncio.Future[None] | None = None
 
     def expect(self, messages: int) -> asyncio.Future[None]:
-        self._missing = messages * READERS
+        self.burst = messages
+        self._missing = READERS
         self._done = asyncio.get_running_loop().create_future()
         return self._done
 
-    def sent(self, count: int) -> None:
-        self._missing -= count
+    def sent(self, readers: int = 1) -> None:
+        """So many have the whole burst. Told once, since to be told of each message would be a
+        part of what is measured."""
+        self._missing -= readers
         if not self._missing and self._done is not None:
             self._done.set_result(None)
 
@@ -159,18 +164,26 @@ async def _ours(
 
 async def _by_either(messages: Subscription, connection: ServerConnection, relay: Relay) -> None:
     alone, behind = (connection,), connection.transport.get_write_buffer_size
+    sent = 0
     async for each in messages:
         if behind():
             await connection.send(each)
         else:
             broadcast(alone, each)
-        relay.sent(1)
+        sent += 1
+        if sent == relay.burst:
+            relay.sent()
+            sent = 0
 
 
 async def _by_send(messages: Subscription, connection: ServerConnection, relay: Relay) -> None:
+    sent = 0
     async for each in messages:
         await connection.send(each)
-        relay.sent(1)
+        sent += 1
+        if sent == relay.burst:
+            relay.sent()
+            sent = 0
 
 
 @asynccontextmanager
@@ -182,9 +195,13 @@ async def _by_broadcast(url: str) -> AsyncIterator[Contestant]:
             await connection.wait_closed()
 
     async def read(upstream: ClientConnection) -> None:
+        sent = 0
         async for each in upstream:
             broadcast(relay.connections, each)
-            relay.sent(READERS)
+            sent += 1
+            if sent == relay.burst:
+                relay.sent(READERS)
+                sent = 0
 
     async with _readers(relay, handle), _reading(url, read) as upstream:
         yield Contestant(BROADCAST, relay, upstream.send)
@@ -199,9 +216,13 @@ async def _by_queues(url: str) -> AsyncIterator[Contestant]:
         queue: asyncio.Queue[Any] = asyncio.Queue(LIMIT)
         queues.add(queue)
         async with relay.joined(connection):
+            sent = 0
             while True:
                 await connection.send(await queue.get())
-                relay.sent(1)
+                sent += 1
+                if sent == relay.burst:
+                    relay.sent()
+                    sent = 0
 
     async def read(upstream: ClientConnection) -> None:
         async for each in upstream:
