@@ -312,7 +312,8 @@ async def watch_replacement(
             (answer,) = await ask_server(process.url, ["ready"])
         except (aiohttp.ClientError, ConnectionError):
             return False
-        return answer["process"] not in former
+        # One that ends while it answers may get no further than the headers.
+        return bool(answer) and answer["process"] not in former
 
     await eventually(replaced)
     left = [psutil.Process(pid) for pid in former if psutil.pid_exists(pid)]
