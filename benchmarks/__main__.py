@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib
 import json
+import multiprocessing
 import pkgutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 import benchmarks
-from benchmarks.measure import REAL, SMOKE, Lab, Report, Row, Section
+from benchmarks.measure import REAL, SMOKE, Report, Row, Section, measured
 from poolapp import devservices
 
 OUTPUT = Path(__file__).with_name("latest.json")
@@ -46,13 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = Report()
     console = Console()
     try:
-        with servers(chosen) as urls:
-            for suite in chosen.values():
-                shown = len(report.sections)
-                lab = Lab(effort=SMOKE if options.smoke else REAL, urls=urls, report=report)
-                asyncio.run(suite.run(lab))
-                for section in report.sections[shown:]:
-                    console.print(table(section, report))
+        with servers(chosen) as urls, one_process_each() as processes:
+            effort = SMOKE if options.smoke else REAL
+            for name in chosen:
+                found = processes.submit(measured, name, effort, urls).result()
+                report.include(found)
+                for section in found.sections:
+                    console.print(table(section, found))
                     for note in section.notes:
                         console.print(note, style="yellow", markup=False)
     except devservices.DevServiceError as error:
@@ -72,6 +73,13 @@ def find_suites() -> dict[str, ModuleType]:
             if hasattr(module, "SERVICES"):
                 found[each.name] = module
     return found
+
+
+def one_process_each() -> ProcessPoolExecutor:
+    """So that no suite meets the heap that another has left, or its models."""
+    return ProcessPoolExecutor(
+        max_workers=1, max_tasks_per_child=1, mp_context=multiprocessing.get_context("spawn")
+    )
 
 
 @contextmanager

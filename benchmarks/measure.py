@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import gc
+import importlib
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -94,6 +96,12 @@ class Report:
         self.sections.append(found)
         return found
 
+    def include(self, other: Report) -> None:
+        """What another one has, too."""
+        self.figures |= other.figures
+        self.goals |= other.goals
+        self.sections += other.sections
+
     def as_json(self) -> dict[str, dict[str, float | str]]:
         return {key: dataclasses.asdict(figure) for key, figure in self.figures.items()}
 
@@ -124,6 +132,13 @@ class Lab:
                     found[name].append(await _timed(works[name], counts[name]))
                 names.append(names.pop(0))
         return found
+
+
+def measured(suite: str, effort: Effort, urls: Mapping[str, str]) -> Report:
+    """What a suite of this package finds, in this process."""
+    lab = Lab(effort=effort, urls=urls, report=Report())
+    asyncio.run(importlib.import_module(f"benchmarks.{suite}").run(lab))
+    return lab.report
 
 
 async def _fitting(work: Work, seconds: float) -> int:

@@ -28,6 +28,12 @@ class TestSentinel:
     async def test_a_failover_is_survived(self, servers: Any) -> None:
         """kill -9 of the primary: the pool goes on with the replica that takes its place."""
         primary, replica, sentinel = servers
+
+        async def takes_for_down_after(milliseconds: int) -> None:
+            await sentinel.admin.execute_command(
+                "SENTINEL", "SET", "main", "down-after-milliseconds", milliseconds
+            )
+
         url = f"redis+sentinel://127.0.0.1:{sentinel.port}/main/0"
         settings = {"max_size": 4, "breaker": None, "acquire_timeout": 5.0}
         async with redis_pool(url, **settings) as pool, pool.subscribe("a") as messages:
@@ -41,7 +47,9 @@ class TestSentinel:
                 await load.until(answers=20)
                 primary.kill()
                 await load.until(errors=1)
+                await takes_for_down_after(300)
                 await load.until(answers=100)
+            await takes_for_down_after(60_000)
             await all_can_be_held(pool)
             assert (await replica.admin.info("replication"))["role"] == "master"
             assert await replica.admin.get("k") == "w"
