@@ -314,6 +314,34 @@ class TestCancelling:
         assert ended == [asyncio.CancelledError] * 5
         asyncio.run(pools.remove(config.alias))
 
+    def test_a_loop_that_ends_meanwhile_lets_goodbyes_be_said(self, redis_url: str) -> None:
+        """Whatever a command is doing when the end comes."""
+        config = redis_config(redis_url)
+        pools.register(config.alias, config)
+        key = f"goodbyes:{config.alias}"
+
+        async def stay(pool: Any) -> None:
+            try:
+                while True:
+                    await pool.execute("PING")
+            finally:
+                await pool.execute("INCR", key)
+
+        async def main(turns: int) -> None:
+            pool = pools[config.alias]
+            await pool.ping()
+            main.task = asyncio.create_task(stay(pool))  # type: ignore[attr-defined]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+        async def said() -> int:
+            return int(await pools[config.alias].execute("GETDEL", key))
+
+        for turns in range(1, 21):
+            asyncio.run(main(turns))
+        assert asyncio.run(said()) == 20
+        asyncio.run(pools.remove(config.alias))
+
 
 class TestAlone:
     async def test_a_command_that_blocks_holds_up_no_other(self, pool: Any) -> None:

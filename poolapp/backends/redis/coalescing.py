@@ -90,11 +90,10 @@ class Coalescer:
         self._senders.discard(sender)
         self._coming.discard(sender)
         if sender.cancelled():
-            # Nobody does that but the end of the loop, and it is the callers' end too.
-            for command in self._take(len(self._waiting)):
-                command.answer.cancel()
-        else:
-            self._send_waiting()
+            # Nobody does that but the end of the loop. It is the callers' end too, except for those
+            # who came meanwhile to say goodbye.
+            self._waiting = deque(each for each in self._waiting if not each.answer.done())
+        self._send_waiting()
 
     def _take(self, count: int) -> list[Command]:
         waiting = self._waiting
