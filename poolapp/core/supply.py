@@ -229,11 +229,12 @@ class Supply(Generic[C]):
             self.size -= 1
             self.budget.give()
             # A driver may let the cancel of a task of its own through: that is a failure too.
-            # That of a loop's end is none.
-            if pool.state in ("open", "paused") and not isinstance(error, _Ending):
-                if generation == self.generation:
+            # That of a loop's end is none, nor is what became of a server, or with a password,
+            # that was left meanwhile: whoever waits, be it to say goodbye, needs another connect.
+            if pool.state in ("open", "paused"):
+                if generation == self.generation and not isinstance(error, _Ending):
                     self._connect_failed(error, pool.clock())
-                else:  # of a server, or with a password, that was left meanwhile: nobody is told
+                else:
                     pool.pump()
             return
         assert opened is not None

@@ -151,6 +151,32 @@ def test_a_run_that_ends_by_an_error_or_with_a_lease_held_leaves_nothing(
     assert seen_by_server(postgres_url, "poolapp:loops:%", at_most=0) == []
 
 
+@KINDS
+@pytest.mark.parametrize("turns", [1, 2, 3, 5, 8, 13, 21])
+def test_a_goodbye_is_served_that_needs_a_connection_as_its_loop_ends(
+    aliases: None, turns: int, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Scenario 31: the end of the loop cancels the connect that is under way as well; whoever
+    borrows in a ``finally`` does not wait for that one."""
+    said: list[Any] = []
+
+    async def stay() -> None:
+        try:
+            await fetch_one("loops")
+            await asyncio.get_running_loop().create_future()
+        finally:
+            said.append(await fetch_one("loops"))
+
+    async def main() -> None:
+        main.task = asyncio.create_task(stay())  # type: ignore[attr-defined]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    runner(new_loop)(main())
+    assert said == [1]
+    assert pools.count() == 0
+
+
 def close_at_once(loop: asyncio.AbstractEventLoop) -> None:
     """Close a loop as code does that knows nothing of ``shutdown_asyncgens``."""
     with warnings.catch_warnings():
