@@ -440,8 +440,12 @@ class Supply(Generic[C]):
         self.pool.pump()
 
     def _terminate(self, entry: Entry[C]) -> None:
+        self._attempt(self.backend.terminate, entry.connection)
+
+    def _attempt(self, last_act: Callable[..., object], *details: object) -> None:
+        """Have the driver tidy up; that it fails to is noted, and nothing more can be done."""
         try:
-            self.backend.terminate(entry.connection)
+            last_act(*details)
         except Exception as error:
             self.recovery.last_error = describe(error, self.pool.config.scrub)
 
@@ -493,17 +497,11 @@ class Supply(Generic[C]):
         opened = [entry.connection for entry in self.entries | self.leaving]
         opened += [each.result()[0] for each in self._connects if _has_result(each)]
         for connection in opened:
-            try:
-                self.backend.abandon(connection)
-            except Exception as error:
-                self.recovery.last_error = describe(error, self.pool.config.scrub)
+            self._attempt(self.backend.abandon, connection)
         for task in self._tasks:
             # Nobody can await them any more, so that nobody need be told.
             task._log_destroy_pending = False  # type: ignore[attr-defined]
-            try:
-                task.get_coro().close()
-            except Exception as error:  # of a driver that tidies up by means of its loop
-                self.recovery.last_error = describe(error, self.pool.config.scrub)
+            self._attempt(task.get_coro().close)  # a driver may tidy up by means of its loop
         for _ in range(self.connecting):
             self.budget.end_connecting()
         for _ in self.leaving:

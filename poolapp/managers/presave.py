@@ -19,5 +19,4 @@ def sets_the_time(field: Field[Any, Any]) -> bool:
 
 def only_reads(field: Field[Any, Any]) -> bool:
     """Whether the attribute is taken as it is."""
-    pre_save = type(field).pre_save
-    return pre_save is Field.pre_save or (pre_save in _CLOCKS and not sets_the_time(field))
+    return type(field).pre_save in (Field.pre_save, *_CLOCKS) and not sets_the_time(field)

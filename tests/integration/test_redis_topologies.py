@@ -19,6 +19,12 @@ from tests.real import Proxy, eventually
 from tests.valkey import Valkey, all_can_be_held, cluster, redis_config, redis_pool, sentinels
 
 
+async def takes_for_down_after(sentinel: Valkey, milliseconds: int) -> None:
+    await sentinel.admin.execute_command(
+        "SENTINEL", "SET", "main", "down-after-milliseconds", milliseconds
+    )
+
+
 class TestSentinel:
     @pytest.fixture
     async def servers(self, tmp_path: Any) -> AsyncIterator[tuple[Valkey, Valkey, Valkey]]:
@@ -28,12 +34,6 @@ class TestSentinel:
     async def test_a_failover_is_survived(self, servers: Any) -> None:
         """kill -9 of the primary: the pool goes on with the replica that takes its place."""
         primary, replica, sentinel = servers
-
-        async def takes_for_down_after(milliseconds: int) -> None:
-            await sentinel.admin.execute_command(
-                "SENTINEL", "SET", "main", "down-after-milliseconds", milliseconds
-            )
-
         url = f"redis+sentinel://127.0.0.1:{sentinel.port}/main/0"
         settings = {"max_size": 4, "breaker": None, "acquire_timeout": 5.0}
         async with redis_pool(url, **settings) as pool, pool.subscribe("a") as messages:
@@ -47,9 +47,9 @@ class TestSentinel:
                 await load.until(answers=20)
                 primary.kill()
                 await load.until(errors=1)
-                await takes_for_down_after(300)
+                await takes_for_down_after(sentinel, 300)
                 await load.until(answers=100)
-            await takes_for_down_after(60_000)
+            await takes_for_down_after(sentinel, 60_000)
             await all_can_be_held(pool)
             assert (await replica.admin.info("replication"))["role"] == "master"
             assert await replica.admin.get("k") == "w"
@@ -103,9 +103,7 @@ class TestSentinel:
             await sentinel.admin.execute_command(
                 "SENTINEL", "MONITOR", "main", "127.0.0.1", secure.port, 1
             )
-            await sentinel.admin.execute_command(
-                "SENTINEL", "SET", "main", "down-after-milliseconds", 60000
-            )
+            await takes_for_down_after(sentinel, 60_000)
             options = {"ssl_ca_certs": str(authority.file)}
             for port, sentinel_kwargs in ((sentinel.port, {"ssl": False}), (asked.port, None)):
                 if sentinel_kwargs is not None:

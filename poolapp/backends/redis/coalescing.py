@@ -92,7 +92,7 @@ class Coalescer:
         if sender.cancelled():
             # Nobody does that but the end of the loop. It is the callers' end too, except for those
             # who came meanwhile to say goodbye.
-            self._waiting = deque(each for each in self._waiting if not each.answer.done())
+            self._waiting.extend(self._take(len(self._waiting)))
         self._send_waiting()
 
     def _take(self, count: int) -> list[Command]:
